@@ -1,0 +1,52 @@
+# make run   install into .venv and start the server
+# make test  the same, then lint, types and every test
+.PHONY: run install test lint types unit fuzz bench generate clean
+.DEFAULT_GOAL := run
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/installed
+SOURCES := pyproject.toml setup.py $(wildcard polypaint/*.pyx)
+ARGS ?=
+
+run: $(INSTALLED)
+	$(BIN)/polypaint-fast serve $(ARGS)
+
+install: $(INSTALLED)
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "polypaint-fast needs Python 3.11 or newer; make PYTHON=python3.12 names another"; exit 1; }
+	@$(PYTHON) -m venv .venv || \
+	  { rm -rf .venv; echo "on Debian and Ubuntu: apt install python3-venv python3-dev gcc make"; exit 1; }
+
+$(INSTALLED): .venv/bin/python $(SOURCES)
+	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade pip
+	$(BIN)/pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+.venv/dev: $(INSTALLED)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[dev]"
+	@touch $@
+
+lint: .venv/dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/cython-lint polypaint
+	$(BIN)/lint-imports
+
+types: .venv/dev
+	$(BIN)/mypy
+	$(BIN)/stubtest polypaint._codec polypaint._raster --allowlist ci/stubtest-allowlist.txt
+
+unit: .venv/dev
+	$(BIN)/coverage erase
+	$(BIN)/pytest -n auto --cov --cov-report=term $(ARGS)
+
+test: lint types unit
+
+generate: .venv/dev
+	$(BIN)/python ci/generate.py
+
+clean:
+	rm -rf build dist *.egg-info polypaint/*.so .venv

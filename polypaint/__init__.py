@@ -1,0 +1,1 @@
+"""polypaint-fast: a realtime server in which people draw together."""

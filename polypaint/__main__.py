@@ -1,0 +1,206 @@
+"""The command line: `polypaint-fast`, or `python -m polypaint`.
+
+The options of `serve` are made from the fields of `Settings`; nothing is said twice.
+
+Counterparts: `settings.py` reads, `server.py` serves, `admin.py` does the rest.
+"""
+
+import asyncio
+import inspect
+import logging
+import sys
+from collections.abc import Callable, Coroutine
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+
+import structlog
+import typer
+from rich.console import Console
+
+from polypaint import admin
+from polypaint.errors import PolypaintError
+from polypaint.server import serve as serve_forever
+from polypaint.settings import PREFIX, Settings, load
+
+app = typer.Typer(
+    no_args_is_help=False,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    help="A realtime server in which people draw together. Without a command: `serve`.",
+)
+accounts = typer.Typer(help="List and change accounts (the server must not be running).")
+lobbies = typer.Typer(help="List drawings (the server must not be running).")
+app.add_typer(accounts, name="accounts")
+app.add_typer(lobbies, name="lobbies")
+
+Config = Annotated[Path | None, typer.Option("--config", help="TOML file with settings.")]
+Data = Annotated[Path | None, typer.Option("--data", help="The server's data folder.")]
+
+
+def _options() -> list[inspect.Parameter]:
+    """A keyword parameter, hence a flag, for every setting; None when it is not given."""
+    parameters = []
+    for name, field in Settings.model_fields.items():
+        shown = field.description or ""
+        default = "" if field.default is None else f" [default: {field.default}]"
+        flag = "--" + name.replace("_", "-")
+        flags = [flag, f"--no-{flag[2:]}"] if field.annotation is bool else [flag]
+        kind = bool if field.annotation is bool else str
+        annotation = Annotated[
+            kind | None,  # type: ignore[valid-type]
+            typer.Option("/".join(flags), help=shown + default, envvar=None, show_default=False),
+        ]
+        parameters.append(
+            inspect.Parameter(
+                name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
+            )
+        )
+    return parameters
+
+
+def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command all the flags of `Settings`, and the settings that come of them."""
+
+    def run(config: Path | None = None, **flags: Any) -> None:
+        given = {name: value for name, value in flags.items() if value is not None}
+        try:
+            command(load(given, config))
+        except PolypaintError as error:
+            _fail(error)
+
+    config = inspect.Parameter(
+        "config", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Config
+    )
+    run.__signature__ = inspect.Signature([config, *_options()])  # type: ignore[attr-defined]
+    run.__doc__ = command.__doc__
+    return run
+
+
+def _fail(error: PolypaintError) -> None:
+    Console(stderr=True).print(f"polypaint-fast: {error}", style="red", markup=False)
+    raise typer.Exit(2)
+
+
+def _settings(config: Path | None, data: Path | None) -> Settings:
+    return load({} if data is None else {"data": data}, config)
+
+
+def _run(work: Callable[[], Coroutine[Any, Any, int | None]]) -> None:
+    """Run an administrator's command; its result is the exit status."""
+    try:
+        raise typer.Exit(asyncio.run(work()) or 0)
+    except PolypaintError as error:
+        _fail(error)
+
+
+def _set_up_logs(settings: Settings) -> None:
+    shared: list[Any] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    final: Any = (
+        structlog.processors.JSONRenderer()
+        if settings.log_format == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), sort_keys=False)
+    )
+    structlog.configure(
+        processors=[*shared, structlog.processors.format_exc_info, final],
+        wrapper_class=structlog.make_filtering_bound_logger(
+            getattr(logging, settings.log_level.upper())
+        ),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+    )
+
+
+def _serve(settings: Settings) -> None:
+    _set_up_logs(settings)
+    serve_forever(settings)
+
+
+_serve.__doc__ = f"""Run the server until SIGTERM or SIGINT.
+
+Every option is also a variable in the environment ({PREFIX}PAINT_PORT=7600) and a key in the TOML
+file of --config (paint_port = 7600). Option > environment > file > default.
+"""
+serve = app.command("serve")(_with_settings(_serve))
+
+
+@app.command()
+def check(config: Config = None, data: Data = None) -> None:
+    """Verify a data folder: exit 0 when everything in it is sound, 1 when something is not."""
+    _run(lambda: admin.check(_settings(config, data)))
+
+
+@app.command()
+def export(
+    name: Annotated[str, typer.Argument(help="The drawing's Filename.")],
+    to: Annotated[Path, typer.Argument(help="File to write: .png, .svg or .json.")],
+    config: Config = None,
+    data: Data = None,
+) -> None:
+    """Write a drawing to a file (the server must not be running; a running one has HTTP)."""
+    _run(lambda: admin.export(_settings(config, data), name, to))
+
+
+@accounts.command("list")
+def accounts_list(config: Config = None, data: Data = None) -> None:
+    """List all accounts."""
+    _run(lambda: admin.list_accounts(_settings(config, data)))
+
+
+@accounts.command("add")
+def accounts_add(
+    name: Annotated[str, typer.Argument(help="1-64 bytes of plain text.")],
+    password: Annotated[str, typer.Option(prompt=True, confirmation_prompt=True, hide_input=True)],
+    config: Config = None,
+    data: Data = None,
+) -> None:
+    """Create an account."""
+    _run(lambda: admin.add_account(_settings(config, data), name, password))
+
+
+@accounts.command("password")
+def accounts_password(
+    name: Annotated[str, typer.Argument(help="Whose password.")],
+    password: Annotated[str, typer.Option(prompt=True, confirmation_prompt=True, hide_input=True)],
+    config: Config = None,
+    data: Data = None,
+) -> None:
+    """Give an account another password."""
+    _run(lambda: admin.set_password(_settings(config, data), name, password))
+
+
+@lobbies.command("list")
+def lobbies_list(config: Config = None, data: Data = None) -> None:
+    """List all drawings."""
+    _run(lambda: admin.list_lobbies(_settings(config, data)))
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"polypaint-fast {version('polypaint-fast')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _top(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Entry point. `polypaint-fast --host …` is `polypaint-fast serve --host …`."""
+    commands = {"serve", "check", "export", "accounts", "lobbies"}
+    arguments = sys.argv[1:]
+    if not arguments or (arguments[0] not in commands | {"--help", "--version"}):
+        arguments = ["serve", *arguments]
+    app(arguments, prog_name="polypaint-fast")
+
+
+if __name__ == "__main__":
+    main()

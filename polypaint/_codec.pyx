@@ -1,0 +1,1008 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: initializedcheck=False, binding=True
+"""The hot path: bytes of a connection -> packets -> numpy, and packets -> bytes for many peers.
+
+    Splitter   any chunking of a byte stream -> whole packets
+    Codec      a table of layouts -> check, decode and encode the data of every packet type
+    Relay      what the members of one lobby say in one turn of the loop, each packet once
+    Outbox     what one peer has still to be sent: private packets and its share of a Relay, in order
+    Turn       the relays and outboxes that have something new; seal, (commit the journal), release
+
+A packet (little endian): u16 size · u8 type · u32 date · u8 name length N · N bytes of name · data.
+
+LIFETIME. Arrays that `Codec.decode` returns are views of the packet (a `bytes` object, which they
+keep alive): no copy is made, and they are read-only and may be unaligned. The exception is numbers
+that the sender wrote as f32: these are converted, into an array of their own.
+
+LIMITS. A packet has 8…65535 bytes. A Splitter holds at most one incomplete packet (65534 bytes).
+A Relay is emptied every turn. What an Outbox holds is bounded by its owner, who watches `queued`.
+
+Bounds checks are off in this file. Every read from a packet stands behind an explicit check of the
+packet's length: `_frame` for the header, the first lines of `_check` for the data.
+
+Must never import anything of this package but `errors`. Counterpart: `paint/packets.py`, which
+declares the layouts; `tests/oracle.py` decodes the same packets in plain Python.
+"""
+
+from collections import deque
+
+import numpy as np
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.unicode cimport PyUnicode_DecodeUTF8
+from libc.math cimport floor, isfinite
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
+from libc.stdlib cimport free, realloc
+from libc.string cimport memcpy, memset
+
+from polypaint.errors import ProtocolError
+
+HEADER_BYTES = 8
+PACKET_BYTES_MAX = 65535
+
+cdef enum:
+    HEADER = 8
+    PACKET_MAX = 65535
+    INT_MAX = 0x7FFFFF          # numbers up to this are i32, all other bit patterns are f32
+    FIELDS_MAX = 8
+    PIXEL_COORDINATE_MAX = 1 << 24   # f32 pixel coordinates are clamped to this: far off any canvas
+
+# Kinds of a field. The names are what `paint/packets.py` declares.
+cdef enum FieldKind:
+    K_NUMBER = 1        # 4 bytes: i32 if |v| <= INT_MAX, else a finite f32
+    K_INDEX = 2         # the same, and a whole number >= 0
+    K_RGBA = 3          # 4 bytes R, G, B, A
+    K_F64 = 4
+    K_I32 = 5           # a status: plain i32
+
+cdef enum TailKind:
+    T_NONE = 0
+    T_TEXT = 1          # UTF-8; also JSON
+    T_POINTS_F32 = 2
+    T_POINTS_NUMBER = 3
+    T_INDICES = 4
+    T_INDICES_DESCENDING = 5
+
+cdef enum Rule:
+    R_NONE = 0
+    R_AREA = 1          # field 0 * field 1 <= rule_max
+    R_STAMPS = 2        # field 0 squared * points <= rule_max
+    R_CORNER = 3        # |field 0 + field 2| and |field 1 + field 3| <= rule_max
+
+FIELD_KINDS = {"number": K_NUMBER, "index": K_INDEX, "rgba": K_RGBA, "f64": K_F64, "i32": K_I32}
+TAIL_KINDS = {"none": T_NONE, "text": T_TEXT, "points_f32": T_POINTS_F32,
+              "points_number": T_POINTS_NUMBER, "indices": T_INDICES,
+              "indices_descending": T_INDICES_DESCENDING}
+RULES = {"none": R_NONE, "area": R_AREA, "stamps": R_STAMPS, "corner": R_CORNER}
+
+cdef enum Fault:
+    OK = 0
+    F_LAYOUT, F_LENGTH, F_EMPTY, F_DIVIDE, F_FINITE, F_RANGE, F_INDEX, F_ORDER, F_UTF8, F_RULE
+    F_LONG
+
+FAULTS = (
+    "",
+    "no such packet in this direction",
+    "data shorter or longer than the layout",
+    "the list is empty",
+    "the list's length does not divide",
+    "a number is NaN or infinite",
+    "a number is out of range",
+    "an index is negative or not a whole number",
+    "indices are not strictly descending",
+    "text is not UTF-8",
+    "more pixels than the limit, or a corner beyond it",
+    "text is longer or shorter than the limit",
+)
+
+
+# ------------------------------------------------------------------------------- reading bytes
+cdef inline uint32_t _u32(const uint8_t* p) noexcept nogil:
+    cdef uint32_t v
+    memcpy(&v, p, 4)
+    return v
+
+
+cdef inline int32_t _i32(const uint8_t* p) noexcept nogil:
+    cdef int32_t v
+    memcpy(&v, p, 4)
+    return v
+
+
+cdef inline double _f64(const uint8_t* p) noexcept nogil:
+    cdef double v
+    memcpy(&v, p, 8)
+    return v
+
+
+cdef inline bint _is_int(int32_t v) noexcept nogil:
+    return -INT_MAX <= v <= INT_MAX
+
+
+cdef inline bint _f32_finite(uint32_t bits) noexcept nogil:
+    return (bits & 0x7F800000) != 0x7F800000
+
+
+cdef inline double _f32(const uint8_t* p) noexcept nogil:
+    cdef float v
+    memcpy(&v, p, 4)
+    return v
+
+
+cdef inline bint _number(const uint8_t* p, double* out) noexcept nogil:
+    """The 4-byte number at p, written as i32 or f32; False when it is neither."""
+    cdef int32_t v = _i32(p)
+    if _is_int(v):
+        out[0] = v
+        return True
+    if not _f32_finite(_u32(p)):
+        return False
+    out[0] = _f32(p)
+    return True
+
+
+cdef inline int32_t _pixel(const uint8_t* p) noexcept nogil:
+    """A checked number as a pixel coordinate: floats round half up."""
+    cdef int32_t v = _i32(p)
+    cdef double f
+    if _is_int(v):
+        return v
+    f = floor(_f32(p) + 0.5)
+    if f > PIXEL_COORDINATE_MAX:
+        return PIXEL_COORDINATE_MAX
+    if f < -PIXEL_COORDINATE_MAX:
+        return -PIXEL_COORDINATE_MAX
+    return <int32_t>f
+
+
+cdef inline int _frame(const uint8_t* p, Py_ssize_t n) noexcept nogil:
+    """Size of the packet that starts at p: 0 when bytes are missing, -1 when framing is lost."""
+    cdef int size
+    if n < 2:
+        return 0
+    size = p[0] | p[1] << 8
+    if size < HEADER:
+        return -1
+    if n >= HEADER and size < HEADER + p[7]:
+        return -1
+    return size if n >= size else 0
+
+
+cdef const uint8_t* _whole(bytes packet, Py_ssize_t* n) except NULL:
+    """The bytes of exactly one packet."""
+    cdef const uint8_t* p = <const uint8_t*>PyBytes_AS_STRING(packet)
+    n[0] = PyBytes_GET_SIZE(packet)
+    if n[0] < HEADER or _frame(p, n[0]) != n[0]:
+        raise ProtocolError("not exactly one packet: its size field does not match its length")
+    return p
+
+
+# ------------------------------------------------------------------------------- framing
+cdef class Splitter:
+    """Bytes as they arrive -> whole packets. One per connection.
+
+    After framing is lost (`broken`), everything more is ignored; packets before it still count.
+    """
+
+    cdef bytearray rest
+    cdef readonly bint broken
+
+    def __cinit__(self):
+        self.rest = bytearray()
+
+    @property
+    def pending(self) -> int:
+        """Bytes of an incomplete packet that are held, at most 65534."""
+        return len(self.rest)
+
+    def feed(self, bytes data not None):
+        """Whole packets, each `bytes`, that `data` completes. Never raises."""
+        cdef list packets = []
+        cdef const uint8_t* p
+        cdef Py_ssize_t n, at = 0
+        cdef int size = 0
+        if self.broken:
+            return packets
+        if len(self.rest):
+            self.rest += data
+            if _frame(<const uint8_t*>self.rest, len(self.rest)) == 0:
+                return packets
+            data = bytes(self.rest)
+            self.rest.clear()
+        p = <const uint8_t*>PyBytes_AS_STRING(data)
+        n = PyBytes_GET_SIZE(data)
+        while at < n:
+            size = _frame(p + at, n - at)
+            if size <= 0:
+                break
+            packets.append(data if size == n
+                           else PyBytes_FromStringAndSize(<const char*>p + at, size))
+            at += size
+        if size < 0:
+            self.broken = True
+        elif at < n:
+            self.rest += PyBytes_FromStringAndSize(<const char*>p + at, n - at)
+        return packets
+
+
+def split(bytes data not None):
+    """The packets in `data`, which must hold whole packets only.
+
+    Raises ProtocolError for anything else.
+    """
+    cdef Splitter splitter = Splitter()
+    cdef list packets = splitter.feed(data)
+    if splitter.broken or len(splitter.rest):
+        raise ProtocolError("not a whole number of packets")
+    return packets
+
+
+def header(bytes packet not None):
+    """(type, date, name, offset of the data) of exactly one packet; name as bytes.
+
+    Raises ProtocolError when `packet` is not exactly one packet.
+    """
+    cdef Py_ssize_t n
+    cdef const uint8_t* p = _whole(packet, &n)
+    return (p[2], _u32(p + 3), PyBytes_FromStringAndSize(<const char*>p + HEADER, p[7]),
+            HEADER + p[7])
+
+
+def with_name(bytes packet not None, bytes name not None):
+    """The packet under this name (the same object when it has it already).
+
+    Raises ProtocolError when it would pass 65535 bytes.
+    """
+    cdef Py_ssize_t n, size, data, length = PyBytes_GET_SIZE(name)
+    cdef const uint8_t* p = _whole(packet, &n)
+    cdef const uint8_t* own = <const uint8_t*>PyBytes_AS_STRING(name)
+    cdef bytes out
+    cdef uint8_t* q
+    data = HEADER + p[7]
+    if p[7] == length and PyBytes_FromStringAndSize(<const char*>p + HEADER, p[7]) == name:
+        return packet
+    size = n - p[7] + length
+    if length > 255 or size > PACKET_MAX:
+        raise ProtocolError("with its sender's name the packet would pass 65535 bytes")
+    out = PyBytes_FromStringAndSize(NULL, size)
+    q = <uint8_t*>PyBytes_AS_STRING(out)
+    memcpy(q, p, HEADER)
+    q[0] = size & 255
+    q[1] = <uint8_t>(size >> 8)
+    q[7] = <uint8_t>length
+    memcpy(q + HEADER, own, length)
+    memcpy(q + HEADER + length, p + data, n - data)
+    return out
+
+
+def with_index(bytes packet not None, int type_id, int index):
+    """The packet with this type and, in the first 4 bytes of its data, this index.
+
+    Raises ProtocolError when the packet has no 4 bytes of data.
+    """
+    cdef Py_ssize_t n
+    cdef const uint8_t* p = _whole(packet, &n)
+    cdef bytes out
+    cdef uint8_t* q
+    cdef uint32_t value = index
+    if n < HEADER + p[7] + 4:
+        raise ProtocolError("no index in this packet")
+    if p[2] == type_id and _u32(p + HEADER + p[7]) == value:
+        return packet
+    out = PyBytes_FromStringAndSize(<const char*>p, n)
+    q = <uint8_t*>PyBytes_AS_STRING(out)
+    q[2] = <uint8_t>type_id
+    memcpy(q + HEADER + q[7], &value, 4)
+    return out
+
+
+def numbered(list packets not None, int type_id, Py_ssize_t chunk_bytes=262144):
+    """Packets in order, each given this type and its position as index, joined into chunks.
+
+    packets: whole packets with at least 4 bytes of data. chunk_bytes: a chunk ends at the first
+    packet that reaches it. Returns list[bytes]. This is what a newcomer to a stroke lobby is sent.
+    """
+    cdef list chunks = []
+    cdef Py_ssize_t count = len(packets), first = 0, last, total, n
+    cdef uint32_t index
+    cdef bytes out, packet
+    cdef uint8_t* q
+    while first < count:
+        last = first
+        total = 0
+        while last < count and total < chunk_bytes:
+            total += PyBytes_GET_SIZE(<bytes?>packets[last])
+            last += 1
+        out = PyBytes_FromStringAndSize(NULL, total)
+        q = <uint8_t*>PyBytes_AS_STRING(out)
+        for i in range(first, last):
+            packet = <bytes>packets[i]
+            n = PyBytes_GET_SIZE(packet)
+            memcpy(q, PyBytes_AS_STRING(packet), n)
+            if n < HEADER + 4 or n < HEADER + q[7] + 4:
+                raise ProtocolError("no index in this packet")
+            index = i
+            q[2] = <uint8_t>type_id
+            memcpy(q + HEADER + q[7], &index, 4)
+            q += n
+        chunks.append(out)
+        first = last
+    return chunks
+
+
+def point_packets(int type_id, uint32_t date, const uint32_t[:] colours, const int32_t[:] sizes,
+                  const int32_t[:, :] corners, int64_t stamps_max, Py_ssize_t chunk_bytes=262144):
+    """Squares as packets of brush i32, RGBA, points i32 (x, y), under an empty name.
+
+    colours, sizes (n,), corners (n, 2): as `_raster.squares` returns them, sorted; squares of one
+    colour and size share packets. stamps_max: pixels that one packet may write. Returns
+    list[bytes], whole packets joined into chunks of about chunk_bytes.
+    """
+    cdef list chunks = []
+    cdef bytearray chunk = bytearray()
+    cdef uint8_t* q
+    cdef Py_ssize_t first = 0, last, i, base, n = sizes.shape[0]
+    cdef int64_t most, size
+    cdef int32_t point
+    while first < n:
+        size = sizes[first]
+        most = max(1, min((PACKET_MAX - HEADER - 8) // 8, stamps_max // (size * size)))
+        last = first + 1
+        while (last < n and last - first < most and sizes[last] == size
+               and colours[last] == colours[first]):
+            last += 1
+        base = len(chunk)
+        chunk.extend(bytes(HEADER + 8 + 8 * (last - first)))
+        q = <uint8_t*>chunk + base
+        point = HEADER + 8 + 8 * (last - first)
+        q[0] = point & 255
+        q[1] = <uint8_t>(point >> 8)
+        q[2] = <uint8_t>type_id
+        memcpy(q + 3, &date, 4)
+        point = <int32_t>size
+        memcpy(q + HEADER, &point, 4)
+        memcpy(q + HEADER + 4, &colours[first], 4)
+        q += HEADER + 8
+        for i in range(first, last):
+            point = <int32_t>(corners[i, 0] + size // 2)
+            memcpy(q, &point, 4)
+            point = <int32_t>(corners[i, 1] + size // 2)
+            memcpy(q + 4, &point, 4)
+            q += 8
+        first = last
+        if len(chunk) >= chunk_bytes:
+            chunks.append(bytes(chunk))
+            chunk = bytearray()
+    if chunk:
+        chunks.append(bytes(chunk))
+    return chunks
+
+
+# ------------------------------------------------------------------------------- layouts
+cdef struct Layout:
+    bint known
+    int fields
+    int kinds[FIELDS_MAX]
+    double low[FIELDS_MAX]
+    double high[FIELDS_MAX]
+    int fixed               # bytes of the fields together
+    int tail
+    int tail_min            # items; for text: bytes
+    int tail_max
+    int rule
+    double rule_max
+
+
+cdef int _check_tail(const Layout* row, const uint8_t* p, Py_ssize_t n) noexcept nogil:
+    """A fault, or OK. p: the tail, n: its bytes."""
+    cdef Py_ssize_t i, count
+    cdef uint32_t bits, bad = 0
+    cdef double value, before = 1e300
+    if row.tail == T_NONE:
+        return F_LENGTH if n else OK
+    if row.tail == T_TEXT:
+        return OK if row.tail_min <= n <= row.tail_max else F_LONG
+    if row.tail == T_POINTS_F32 or row.tail == T_POINTS_NUMBER:
+        if n & 7:
+            return F_DIVIDE
+        if n < 8 * row.tail_min:
+            return F_EMPTY
+        if row.tail == T_POINTS_F32:     # on exponent bits, so that the compiler makes it SIMD
+            for i in range(n >> 2):
+                memcpy(&bits, p + 4 * i, 4)
+                bad |= (bits & 0x7F800000) == 0x7F800000
+            return F_FINITE if bad else OK
+        for i in range(n >> 2):
+            bits = _u32(p + 4 * i)
+            bad |= (not _is_int(<int32_t>bits)) & (not _f32_finite(bits))
+        return F_FINITE if bad else OK
+    if n & 3:
+        return F_DIVIDE
+    count = n >> 2
+    if count < row.tail_min:
+        return F_EMPTY
+    for i in range(count):
+        if not _number(p + 4 * i, &value):
+            return F_FINITE
+        if value < 0 or value > INT_MAX or value != floor(value):
+            return F_INDEX
+        if row.tail == T_INDICES_DESCENDING:
+            if value >= before:
+                return F_ORDER
+            before = value
+    return OK
+
+
+cdef int _check(const Layout* row, const uint8_t* p, Py_ssize_t n, double* values) noexcept nogil:
+    """A fault, or OK with the fields in `values`. p: the data of a packet, n: its bytes."""
+    cdef int i, fault
+    cdef Py_ssize_t at = 0
+    cdef double v
+    if not row.known:
+        return F_LAYOUT
+    if n < row.fixed:
+        return F_LENGTH
+    for i in range(row.fields):
+        if row.kinds[i] == K_F64:
+            v = _f64(p + at)
+            at += 8
+            if not isfinite(v):
+                return F_FINITE
+        elif row.kinds[i] == K_RGBA:
+            at += 4
+            values[i] = 0
+            continue
+        elif row.kinds[i] == K_I32:
+            v = _i32(p + at)
+            at += 4
+        else:
+            if not _number(p + at, &v):
+                return F_FINITE
+            at += 4
+            if row.kinds[i] == K_INDEX and (v < 0 or v != floor(v)):
+                return F_INDEX
+        if v < row.low[i] or v > row.high[i]:
+            return F_RANGE
+        values[i] = v
+    fault = _check_tail(row, p + at, n - at)
+    if fault:
+        return fault
+    if row.rule == R_AREA:
+        if values[0] * values[1] > row.rule_max:
+            return F_RULE
+    elif row.rule == R_STAMPS:
+        if values[0] * values[0] * ((n - at) >> 3) > row.rule_max:
+            return F_RULE
+    elif row.rule == R_CORNER:
+        if (values[0] + values[2] > row.rule_max or values[1] + values[3] > row.rule_max):
+            return F_RULE
+    return OK
+
+
+cdef class Codec:
+    """Checks, decodes and encodes the data of packets by a table of layouts.
+
+    rows: one (type ID, reply, fields, tail, tail_min, tail_max, rule, rule_max) for each layout;
+    fields: (kind, low, high) each; kinds and rules by the names in FIELD_KINDS, TAIL_KINDS, RULES.
+    reply: False for what a client sends, True for what the server sends.
+    Raises ValueError for a table that declares a layout twice or is out of bounds.
+    """
+
+    cdef Layout[2][256] table
+
+    def __cinit__(self, rows):
+        cdef Layout* row
+        cdef int i
+        memset(&self.table, 0, sizeof(self.table))
+        for type_id, reply, fields, tail, tail_min, tail_max, rule, rule_max in rows:
+            if not 0 <= type_id <= 255 or len(fields) > FIELDS_MAX:
+                raise ValueError(f"layout of type {type_id} is out of bounds")
+            row = &self.table[1 if reply else 0][<int>type_id]
+            if row.known:
+                raise ValueError(f"layout of type {type_id} is declared twice")
+            row.known = True
+            row.fields = len(fields)
+            for i, (kind, low, high) in enumerate(fields):
+                row.kinds[i] = FIELD_KINDS[kind]
+                row.low[i] = low
+                row.high[i] = high
+                row.fixed += 8 if row.kinds[i] == K_F64 else 4
+            row.tail = TAIL_KINDS[tail]
+            row.tail_min = tail_min
+            row.tail_max = tail_max
+            row.rule = RULES[rule]
+            row.rule_max = rule_max
+
+    def check(self, bytes packet not None, bint reply=False):
+        """"" when the data of this packet conforms to its layout, else what is wrong with it.
+
+        Text is not examined beyond its length. Raises ProtocolError when it is not one packet.
+        """
+        cdef double[FIELDS_MAX] values
+        cdef Py_ssize_t n
+        cdef const uint8_t* p = _whole(packet, &n)
+        cdef int at = HEADER + p[7]
+        return FAULTS[_check(&self.table[1 if reply else 0][p[2]], p + at, n - at, values)]
+
+    def decode(self, bytes packet not None, bint reply=False):
+        """The values in a packet's data, in the order of its layout, as a tuple.
+
+        number → int as written as i32, float as f32 · index → int · rgba → bytes of 4 · f64 → float
+        points_f32 → float32 (n, 2) · points_number → int32 (n, 2), floats rounded half up ·
+        indices → int32 (n,) · text → str. Raises ProtocolError for data that does not conform.
+        """
+        cdef double[FIELDS_MAX] values
+        cdef Py_ssize_t n, length
+        cdef const uint8_t* p = _whole(packet, &n)
+        cdef int at = HEADER + p[7], i, fault
+        cdef const Layout* row = &self.table[1 if reply else 0][p[2]]
+        cdef list out = []
+        fault = _check(row, p + at, n - at, values)
+        if fault:
+            raise ProtocolError(FAULTS[fault])
+        for i in range(row.fields):
+            if row.kinds[i] == K_F64:
+                out.append(values[i])
+                at += 8
+                continue
+            if row.kinds[i] == K_RGBA:
+                out.append(PyBytes_FromStringAndSize(<const char*>p + at, 4))
+            elif row.kinds[i] == K_NUMBER and not _is_int(_i32(p + at)):
+                out.append(values[i])
+            else:
+                out.append(<int64_t>values[i])
+            at += 4
+        length = n - at
+        if row.tail == T_TEXT:
+            try:
+                out.append(PyUnicode_DecodeUTF8(<const char*>p + at, length, NULL))
+            except UnicodeDecodeError:
+                raise ProtocolError(FAULTS[F_UTF8]) from None
+        elif row.tail == T_POINTS_F32:
+            out.append(np.frombuffer(packet, "<f4", length >> 2, at).reshape(-1, 2))
+        elif row.tail == T_POINTS_NUMBER:
+            out.append(_whole_numbers(packet, at, length >> 2).reshape(-1, 2))
+        elif row.tail != T_NONE:
+            out.append(_whole_numbers(packet, at, length >> 2))
+        return tuple(out)
+
+    def encode(self, int type_id, uint32_t date, bytes name not None, tuple values not None,
+               bint reply=False):
+        """One packet. values: as `decode` returns them; arrays may be anything array-like.
+
+        Raises ProtocolError when the values do not conform or do not fit into 65535 bytes.
+        """
+        if not 0 <= type_id <= 255 or not self.table[1 if reply else 0][type_id].known:
+            raise ProtocolError(FAULTS[F_LAYOUT])
+        cdef const Layout* row = &self.table[1 if reply else 0][type_id]
+        cdef int i
+        cdef list parts = [bytes(HEADER), name]
+        cdef bytes packet
+        cdef uint8_t* p
+        cdef Py_ssize_t size
+        cdef double[FIELDS_MAX] checked
+        if len(values) != row.fields + (row.tail != T_NONE):
+            raise ProtocolError(FAULTS[F_LENGTH])
+        for i in range(row.fields):
+            parts.append(_encode_field(row.kinds[i], values[i]))
+        if row.tail == T_TEXT:
+            parts.append(values[row.fields].encode())
+        elif row.tail == T_POINTS_F32:
+            parts.append(np.ascontiguousarray(values[row.fields], "<f4").tobytes())
+        elif row.tail != T_NONE:
+            parts.append(_encode_whole(values[row.fields]))
+        packet = b"".join(parts)
+        size = PyBytes_GET_SIZE(packet)
+        if size > PACKET_MAX or PyBytes_GET_SIZE(name) > 255:
+            raise ProtocolError("the packet would pass 65535 bytes, or its name 255")
+        p = <uint8_t*>PyBytes_AS_STRING(packet)
+        p[0] = size & 255
+        p[1] = <uint8_t>(size >> 8)
+        p[2] = <uint8_t>type_id
+        memcpy(p + 3, &date, 4)
+        p[7] = <uint8_t>PyBytes_GET_SIZE(name)
+        i = _check(row, p + HEADER + p[7], size - HEADER - p[7], checked)
+        if i:
+            raise ProtocolError(FAULTS[i])
+        return packet
+
+
+cdef _whole_numbers(bytes packet, Py_ssize_t at, Py_ssize_t count):
+    """Checked 4-byte numbers as int32 (count,): a view when all are written as i32."""
+    cdef const uint8_t* p = <const uint8_t*>PyBytes_AS_STRING(packet) + at
+    cdef Py_ssize_t i
+    cdef int32_t[::1] out
+    for i in range(count):
+        if not _is_int(_i32(p + 4 * i)):
+            break
+    else:
+        return np.frombuffer(packet, "<i4", count, at)
+    array = np.empty(count, "<i4")
+    out = array
+    for i in range(count):
+        out[i] = _pixel(p + 4 * i)
+    return array
+
+
+cdef bytes _encode_field(int kind, value):
+    if kind == K_RGBA:
+        rgba = bytes(value)
+        if len(rgba) != 4:
+            raise ProtocolError("a colour is four bytes: R, G, B, A")
+        return rgba
+    if kind == K_F64:
+        return np.array(value, "<f8").tobytes()
+    if kind == K_NUMBER and isinstance(value, (float, np.floating)):
+        return np.array(value, "<f4").tobytes()
+    if kind != K_I32 and not -INT_MAX <= value <= INT_MAX:
+        raise ProtocolError(FAULTS[F_RANGE])
+    return np.array(value, "<i4").tobytes()
+
+
+cdef bytes _encode_whole(values):
+    array = np.asarray(values)
+    if array.size and (array.min() < -INT_MAX or array.max() > INT_MAX):
+        raise ProtocolError(FAULTS[F_RANGE])
+    return np.ascontiguousarray(array, "<i4").tobytes()
+
+
+# ------------------------------------------------------------------------------- JSON, WebSocket
+def json_shape(bytes data not None):
+    """(colons outside strings, greatest depth) of a JSON text, valid or not, in one pass.
+
+    An object with a key twice has more colons than keys: `strictjson` finds duplicates so.
+    """
+    cdef const uint8_t* p = <const uint8_t*>PyBytes_AS_STRING(data)
+    cdef Py_ssize_t i = 0, n = PyBytes_GET_SIZE(data), colons = 0
+    cdef int depth = 0, deepest = 0
+    cdef bint inside = False
+    while i < n:
+        if inside:
+            if p[i] == b"\\":
+                i += 1
+            elif p[i] == b'"':
+                inside = False
+        elif p[i] == b'"':
+            inside = True
+        elif p[i] == b":":
+            colons += 1
+        elif p[i] == b"{" or p[i] == b"[":
+            depth += 1
+            if depth > deepest:
+                deepest = depth
+        elif p[i] == b"}" or p[i] == b"]":
+            depth -= 1
+        i += 1
+    return colons, deepest
+
+
+def websocket_messages(bytes data not None):
+    """Whole packets -> the same packets, each as one unmasked binary WebSocket message.
+
+    Raises ProtocolError when `data` is not a whole number of packets.
+    """
+    cdef const uint8_t* p = <const uint8_t*>PyBytes_AS_STRING(data)
+    cdef Py_ssize_t n = PyBytes_GET_SIZE(data), at = 0, extra = 0
+    cdef int size
+    cdef bytes out
+    cdef uint8_t* q
+    while at < n:
+        size = _frame(p + at, n - at)
+        if size <= 0:
+            raise ProtocolError("not a whole number of packets")
+        extra += 2 if size < 126 else 4
+        at += size
+    out = PyBytes_FromStringAndSize(NULL, n + extra)
+    q = <uint8_t*>PyBytes_AS_STRING(out)
+    at = 0
+    while at < n:
+        size = p[at] | p[at + 1] << 8
+        q[0] = 0x82
+        if size < 126:
+            q[1] = <uint8_t>size
+            q += 2
+        else:
+            q[1] = 126
+            q[2] = <uint8_t>(size >> 8)
+            q[3] = size & 255
+            q += 4
+        memcpy(q, p + at, size)
+        q += size
+        at += size
+    return out
+
+
+# ------------------------------------------------------------------------------- fan-out
+cdef struct Part:               # bytes [start, end) of a turn were said by the peer with this ID
+    int64_t owner
+    size_t start
+    size_t end
+
+
+cdef class Turn:
+    """What is new since the last flush. The order of a flush is: seal · commit · release.
+
+    `seal` closes the turn: what comes after it belongs to the next. Only when the journal has
+    committed what the turn holds may its bytes be released to the peers.
+    """
+
+    cdef list relays, outboxes
+    cdef int64_t next_id
+    cdef readonly object notify
+
+    def __cinit__(self, notify=None):
+        """notify: called without arguments when the first thing of a turn arrives."""
+        self.relays = []
+        self.outboxes = []
+        self.notify = notify
+
+    @property
+    def pending(self) -> bool:
+        """Is there anything to flush?"""
+        return bool(self.relays or self.outboxes)
+
+    cdef _announce(self):
+        if self.notify is not None and not self.relays and not self.outboxes:
+            self.notify()
+
+    def seal(self):
+        """Close the turn. Returns the outboxes to release once the journal is committed."""
+        cdef Relay relay
+        cdef Outbox outbox
+        cdef list outboxes
+        cdef list relays = self.relays
+        notify, self.notify = self.notify, None
+        for relay in relays:
+            relay._distribute()
+        self.notify = notify
+        self.relays = []
+        outboxes = self.outboxes
+        self.outboxes = []
+        for outbox in outboxes:
+            outbox._seal()
+        return outboxes
+
+
+cdef class Relay:
+    """What the members of one lobby say in one turn, in order, each packet's bytes once."""
+
+    cdef Turn turn
+    cdef uint8_t* buffer
+    cdef size_t length, capacity
+    cdef Part* parts
+    cdef Py_ssize_t part_count, part_capacity
+    cdef set outboxes
+
+    def __cinit__(self, Turn turn not None):
+        self.turn = turn
+        self.outboxes = set()
+
+    def __dealloc__(self):
+        free(self.buffer)
+        free(self.parts)
+
+    def put(self, bytes data not None, Outbox sender=None):
+        """Whole packets for every member but the sender; for all of them when there is none.
+
+        Raises MemoryError.
+        """
+        cdef Py_ssize_t n = PyBytes_GET_SIZE(data)
+        cdef int64_t owner = sender.id if sender is not None else 0
+        cdef size_t capacity
+        cdef void* grown
+        if self.length == 0:
+            self.turn._announce()
+            self.turn.relays.append(self)
+        if self.length + n > self.capacity:
+            capacity = 2 * (self.length + n)
+            grown = realloc(self.buffer, capacity)
+            if grown == NULL:
+                raise MemoryError
+            self.buffer = <uint8_t*>grown
+            self.capacity = capacity
+        if self.part_count == self.part_capacity:
+            capacity = 2 * self.part_capacity + 16
+            grown = realloc(self.parts, capacity * sizeof(Part))
+            if grown == NULL:
+                raise MemoryError
+            self.parts = <Part*>grown
+            self.part_capacity = capacity
+        memcpy(self.buffer + self.length, PyBytes_AS_STRING(data), n)
+        if self.part_count and self.parts[self.part_count - 1].owner == owner:
+            self.parts[self.part_count - 1].end += n
+        else:
+            self.parts[self.part_count] = Part(owner, self.length, self.length + n)
+            self.part_count += 1
+        self.length += n
+
+    cdef bytes _share(self, Outbox outbox):
+        """What this outbox has not yet been given of the turn, without its own parts."""
+        cdef size_t start = outbox.cursor, total = 0, begin
+        cdef Py_ssize_t i
+        cdef bytes out
+        cdef uint8_t* q
+        for i in range(self.part_count):
+            if self.parts[i].owner != outbox.id and self.parts[i].end > start:
+                total += self.parts[i].end - max(self.parts[i].start, start)
+        if total == 0:
+            return b""
+        out = PyBytes_FromStringAndSize(NULL, total)
+        q = <uint8_t*>PyBytes_AS_STRING(out)
+        for i in range(self.part_count):
+            if self.parts[i].owner != outbox.id and self.parts[i].end > start:
+                begin = max(self.parts[i].start, start)
+                memcpy(q, self.buffer + begin, self.parts[i].end - begin)
+                q += self.parts[i].end - begin
+        return out
+
+    cdef _distribute(self):
+        """Give every member what it has not had; those who said nothing share one object."""
+        cdef Outbox outbox
+        cdef Py_ssize_t i
+        cdef set spoke = set()
+        cdef bytes everything = None
+        for i in range(self.part_count):
+            spoke.add(self.parts[i].owner)
+        for outbox in self.outboxes:
+            if outbox.cursor or outbox.id in spoke:
+                outbox._collect()
+            else:
+                if everything is None:
+                    everything = PyBytes_FromStringAndSize(<char*>self.buffer, self.length)
+                outbox._stage((everything,), self.length)
+            outbox.cursor = 0
+        self.length = 0
+        self.part_count = 0
+        if self.capacity > 1 << 20:      # a burst must not be remembered for ever
+            free(self.buffer)
+            self.buffer = NULL
+            self.capacity = 0
+
+
+cdef class Outbox:
+    """What one peer has still to be sent, in the order in which it came to be.
+
+    Three kinds of things stand in the queue: private bytes; bytes relayed in a lobby, which `shed`
+    may drop because a replay of the canvas can take their place; and calls, made when everything
+    before them has been taken. Sizes are in bytes.
+    """
+
+    cdef Turn turn
+    cdef Relay relay
+    cdef readonly int64_t id
+    cdef size_t cursor                   # bytes of the relay's turn that this peer has or must not get
+    cdef bint dirty
+    cdef list staged, sealed
+    cdef object ready
+    cdef readonly Py_ssize_t queued      # private and relayed
+    cdef readonly Py_ssize_t replaying   # of replays; fed as the peer drains, not a sign of slowness
+
+    def __cinit__(self, Turn turn not None):
+        turn.next_id += 1
+        self.id = turn.next_id
+        self.turn = turn
+        self.staged = []
+        self.sealed = []
+        self.ready = deque()
+
+    cdef _stage(self, piece, Py_ssize_t size):
+        if not self.dirty:
+            self.turn._announce()
+            self.turn.outboxes.append(self)
+            self.dirty = True
+        self.staged.append(piece)
+        self.queued += size
+
+    cdef _collect(self):
+        """Take over what the relay holds for this peer up to now."""
+        cdef bytes share = self.relay._share(self)
+        self.cursor = self.relay.length
+        if share:
+            self._stage((share,), PyBytes_GET_SIZE(share))
+
+    cdef _seal(self):
+        self.sealed += self.staged
+        self.staged = []
+        self.dirty = False
+
+    def push(self, bytes data not None):
+        """Private packets, after all that the peer is to get of its lobby up to now."""
+        if self.relay is not None:
+            self._collect()
+        self._stage(data, PyBytes_GET_SIZE(data))
+
+    def push_replay(self, list chunks not None):
+        """The state of a canvas as packets; chunks may be shared with other outboxes."""
+        cdef bytes chunk
+        if self.relay is not None:
+            self._collect()
+        for chunk in chunks:
+            self._stage([chunk], 0)
+            self.replaying += PyBytes_GET_SIZE(chunk)
+
+    def push_call(self, call):
+        """`call()` is made by `take` when all that stands before it has been taken."""
+        if self.relay is not None:
+            self._collect()
+        self._stage(call, 0)
+
+    def push_urgent(self, bytes data not None):
+        """Past the queue and past the journal: for what must be said while neither can move."""
+        self.ready.appendleft(data)
+        self.queued += PyBytes_GET_SIZE(data)
+
+    def attach(self, Relay relay not None):
+        """From now on get what is put into this relay."""
+        self.detach()
+        self.relay = relay
+        self.cursor = relay.length
+        relay.outboxes.add(self)
+
+    def detach(self):
+        """Get what the relay has for this peer up to now, and nothing more."""
+        if self.relay is not None:
+            self._collect()
+            self.relay.outboxes.discard(self)
+            self.relay = None
+            self.cursor = 0
+
+    @property
+    def attached(self) -> bool:
+        """Is this peer given what a lobby says?"""
+        return self.relay is not None
+
+    def shed(self):
+        """Detach, and drop all relayed bytes and replays. Returns how many bytes were dropped.
+
+        Private packets and calls stay. The peer needs a replay before it is attached again.
+        """
+        cdef Py_ssize_t before = self.queued + self.replaying
+        self.detach()
+        self.staged = [piece for piece in self.staged if not isinstance(piece, (tuple, list))]
+        self.sealed = [piece for piece in self.sealed if not isinstance(piece, (tuple, list))]
+        self.ready = deque(piece for piece in self.ready if not isinstance(piece, (tuple, list)))
+        self.replaying = 0
+        self.queued = sum(len(piece) for part in (self.staged, self.sealed, self.ready)
+                          for piece in part if isinstance(piece, bytes))
+        return before - self.queued
+
+    def release(self):
+        """The journal holds what was sealed: it may be taken now."""
+        self.ready.extend(self.sealed)
+        self.sealed = []
+
+    @property
+    def takeable(self) -> bool:
+        """Would `take` return something or make a call?"""
+        return bool(self.ready)
+
+    def take(self, Py_ssize_t limit):
+        """Bytes to send next: whole packets; more than `limit` only if a single piece is larger.
+
+        b"" when there is nothing to take.
+        """
+        cdef list pieces = []
+        cdef Py_ssize_t total = 0, size
+        while self.ready:
+            piece = self.ready[0]
+            if isinstance(piece, bytes):
+                data = piece
+            elif isinstance(piece, (tuple, list)):
+                data = piece[0]
+            else:
+                self.ready.popleft()
+                piece()
+                continue
+            size = PyBytes_GET_SIZE(<bytes>data)
+            if total and total + size > limit:
+                break
+            self.ready.popleft()
+            if isinstance(piece, list):
+                self.replaying -= size
+            else:
+                self.queued -= size
+            pieces.append(data)
+            total += size
+            if total >= limit:
+                break
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)

@@ -1,0 +1,141 @@
+"""What an operator does with a data folder while no server runs on it.
+
+Counterpart: `__main__.py` makes commands of these. Each returns its exit status.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from polypaint.accounts import is_name, is_password
+from polypaint.errors import SettingsError, StoreError
+from polypaint.net.passwords import Passwords
+from polypaint.paint import picture
+from polypaint.recovery import Report, recover
+from polypaint.settings import Settings
+from polypaint.store.sqlite import DataFolder
+
+out = Console()
+
+
+@asynccontextmanager
+async def _open(settings: Settings) -> AsyncIterator[DataFolder]:
+    """The data folder, for this process alone. Raises StoreError."""
+    if not settings.data.is_dir():
+        raise SettingsError(f"there is no data folder {settings.data}; name it with --data")
+    folder = DataFolder(settings.data)
+    try:
+        yield folder
+    finally:
+        await folder.close()
+
+
+async def check(settings: Settings) -> int:
+    """Read everything that is stored; nothing is changed."""
+    async with _open(settings) as folder:
+        problems = await folder.store.check()
+        report = await recover(folder.store, folder.journal, write=False)
+        problems += report.problems
+        for lobby in report.lobbies:
+            try:
+                dump = await folder.store.load(lobby.number)
+                picture.canvas_from(lobby.info.drawing_mode, dump)
+            except StoreError as error:
+                if lobby.number not in report.journaled:
+                    problems.append(f"drawing {lobby.info.filename!r}: {error}")
+    _tell(report, problems)
+    return 1 if problems else 0
+
+
+def _tell(report: Report, problems: list[str]) -> None:
+    out.print(f"accounts: {report.accounts}")
+    out.print(f"drawings: {len(report.lobbies)}")
+    out.print(f"journal records not yet in a stored drawing: {report.replayed}")
+    if report.torn_bytes:
+        out.print(
+            f"a write that a killed server did not finish: {report.torn_bytes} bytes; nobody has "
+            "seen what was in it, and the next start ignores it"
+        )
+    for problem in problems:
+        out.print(f"PROBLEM: {problem}", markup=False)
+    out.print("everything is sound" if not problems else f"{len(problems)} problems")
+
+
+async def export(settings: Settings, name: str, to: Path) -> int:
+    """Write a drawing to a file."""
+    kind = to.suffix.removeprefix(".").lower()
+    if kind not in picture.FORMATS:
+        raise SettingsError(f"{to}: the file must end in .{', .'.join(picture.FORMATS)}")
+    async with _open(settings) as folder:
+        report = await recover(folder.store, folder.journal)
+        stored = next((x for x in report.lobbies if x.info.filename == name), None)
+        if stored is None:
+            raise SettingsError(f"there is no drawing {name!r}; `lobbies list` shows all")
+        dump = await folder.store.load(stored.number)
+    canvas = picture.canvas_from(stored.info.drawing_mode, dump)
+    to.write_bytes(await asyncio.to_thread(picture.render, canvas, kind))
+    out.print(f"{to}: {canvas.length:g} × {canvas.width:g}", markup=False)
+    return 0
+
+
+async def list_accounts(settings: Settings) -> int:
+    """All accounts, by name."""
+    table = Table("name", "created")
+    async with _open(settings) as folder:
+        for account in await folder.store.accounts():
+            when = datetime.fromtimestamp(account.created, UTC)
+            table.add_row(account.name, f"{when:%Y-%m-%d %H:%M}")
+    out.print(table)
+    return 0
+
+
+async def list_lobbies(settings: Settings) -> int:
+    """All drawings, by number."""
+    table = Table("number", "Filename", "Owner", "Mode", "Protection")
+    async with _open(settings) as folder:
+        report = await recover(folder.store, folder.journal, write=False)
+        for lobby in report.lobbies:
+            info = lobby.info
+            table.add_row(str(lobby.number), info.filename, info.owner, info.mode, info.protection)
+    out.print(table)
+    return 0
+
+
+async def add_account(settings: Settings, name: str, password: str) -> int:
+    """Create an account."""
+    _must_be_valid(name, password)
+    async with _open(settings) as folder:
+        if not await folder.store.add_account(name, await _hash(settings, password)):
+            raise SettingsError(f"there is an account {name!r} already")
+    out.print(f"created {name}", markup=False)
+    return 0
+
+
+async def set_password(settings: Settings, name: str, password: str) -> int:
+    """Give an account another password."""
+    _must_be_valid(name, password)
+    async with _open(settings) as folder:
+        if not await folder.store.set_password(name, await _hash(settings, password)):
+            raise SettingsError(f"there is no account {name!r}")
+    out.print(f"changed the password of {name}", markup=False)
+    return 0
+
+
+def _must_be_valid(name: str, password: str) -> None:
+    if not is_name(name):
+        raise SettingsError("a name has 1-64 UTF-8 bytes, NFC, no control characters")
+    if not is_password(password):
+        raise SettingsError("a password has 1-1024 UTF-8 bytes")
+
+
+async def _hash(settings: Settings, password: str) -> bytes:
+    passwords = Passwords(settings.bcrypt_rounds)
+    try:
+        return await passwords.hash(password)
+    finally:
+        passwords.close()

@@ -1,0 +1,146 @@
+"""What TCP and WebSocket have in common: one transport, one session, and who waits for whom.
+
+A link holds no conversation. It stops reading while its session waits for something, hands bytes
+over as long as the transport takes them, and notices a peer that takes none.
+
+Must never parse a packet. Counterparts: `paint/session.py`; `tcp.py` and `websocket.py`.
+"""
+
+import asyncio
+import socket
+import struct
+from typing import Final, Protocol
+
+from polypaint.paint.session import Session
+
+TAKE_BYTES: Final = 256 * 1024
+TRANSPORT_BYTES: Final = 256 * 1024
+RTT_OFFSET: Final = 68
+"""Of tcpi_rtt (u32, µs) in the kernel's tcp_info."""
+
+
+class Shell(Protocol):
+    """Who runs the sessions, as links see it: `server.Server`."""
+
+    def now(self) -> float:
+        """Seconds on the server's clock."""
+
+    def connect(self, link: "Link", address: str) -> Session | None:
+        """A session for a new connection from this address; None when there are too many."""
+
+    def disconnect(self, session: Session) -> None:
+        """The connection of this session is gone."""
+
+    def settle(self) -> None:
+        """Carry out what the sessions have asked for."""
+
+    def messages(self, data: bytes) -> bytes:
+        """Whole packets as WebSocket messages."""
+
+
+class Link:
+    """One connection of a peer, over whatever."""
+
+    def __init__(self, shell: Shell, transport: asyncio.Transport) -> None:
+        self.shell = shell
+        self.transport = transport
+        self.paused_at: float | None = None
+        self.session: Session | None = None
+        self._reading = True
+        self._socket: socket.socket | None = transport.get_extra_info("socket")
+        transport.set_write_buffer_limits(high=TRANSPORT_BYTES)
+        if self._socket is not None and self._socket.family != socket.AF_UNIX:
+            prepare(self._socket)
+
+    def open(self) -> bool:
+        """Have a session; False when the server takes no more."""
+        peer = self.transport.get_extra_info("peername")
+        address = peer[0] if isinstance(peer, tuple) else "local"
+        self.session = self.shell.connect(self, address)
+        return self.session is not None
+
+    def after(self) -> None:
+        """The session has been told something: see what comes of it."""
+        self.shell.settle()
+        self.update_reading()
+
+    def update_reading(self) -> None:
+        """Read only while the session can take more."""
+        session = self.session
+        if session is None or self.transport.is_closing():
+            return
+        if session.busy and self._reading:
+            self._reading = False
+            self.transport.pause_reading()
+        elif not session.busy and not self._reading:
+            self._reading = True
+            self.transport.resume_reading()
+
+    def send(self) -> None:
+        """Hand over what may be sent, as long as the transport takes it."""
+        session = self.session
+        if session is None or self.transport.is_closing():
+            return
+        now = self.shell.now()
+        outbox = session.outbox
+        while self.paused_at is None and outbox.takeable:
+            data = session.take(TAKE_BYTES, now)
+            if data:
+                self.write(data)
+        if not outbox.takeable:
+            session.drained(now)
+        else:
+            session.backlogged(now)
+        if session.stalled:
+            session.work(now)
+            self.shell.settle()
+        self.update_reading()
+
+    def write(self, data: bytes) -> None:
+        """Whole packets, as this kind of connection sends them."""
+        self.transport.write(data)
+
+    def finish(self, reason: str) -> None:
+        """Send what there is to say, then close."""
+        if self.session is not None and self.paused_at is None:
+            data = self.session.take(TAKE_BYTES, self.shell.now())
+            if data:
+                self.write(data)
+        self.transport.close()
+
+    def pause_writing(self) -> None:
+        """The transport is full."""
+        self.paused_at = self.shell.now()
+
+    def resume_writing(self) -> None:
+        """The transport has room again."""
+        self.paused_at = None
+        self.send()
+        self.shell.settle()
+
+    def closed(self) -> None:
+        """The connection is gone."""
+        session, self.session = self.session, None
+        if session is not None:
+            self.shell.disconnect(session)
+
+    def rtt_s(self) -> float:
+        """The kernel's smoothed round-trip time in seconds; 0 when it has none."""
+        if self._socket is None:
+            return 0.0
+        try:
+            info = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, RTT_OFFSET + 4)
+        except (OSError, AttributeError):
+            return 0.0
+        if len(info) < RTT_OFFSET + 4:
+            return 0.0
+        return float(struct.unpack_from("=I", info, RTT_OFFSET)[0]) * 1e-6
+
+
+def prepare(sock: socket.socket) -> None:
+    """No delay for small packets; keepalive, to find peers that are gone (section 4)."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, seconds in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4)):
+        if hasattr(socket, option):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), seconds)

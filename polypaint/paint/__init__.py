@@ -1,0 +1,1 @@
+"""The paint protocol: packets, sessions, lobbies, channels, canvases. Pure: no I/O, no clock."""

@@ -1,0 +1,338 @@
+"""Lobbies: who may enter, who is inside, and one ordered log of what happened to the drawing.
+
+A lobby's drawing is a function of its log: restart, late join and resync are readings of it. The
+log's records are packets: LOBBY_CREATION first, then drawing packets as they were accepted,
+LOBBY_INFO_CHANGE with the passcode, and what the server sent in the name of members who left.
+
+Must never import a session or do I/O. Counterparts: `service.py` moves people, `store` keeps.
+Protocol: docs/protocol.md, sections 5, 6, 9.
+"""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Protocol
+
+import orjson
+
+from polypaint import _codec
+from polypaint._codec import Outbox, Relay, Turn
+from polypaint.accounts import is_clean
+from polypaint.errors import ProtocolError, Stale, StoreError
+from polypaint.paint import packets
+from polypaint.paint.canvas import Applied, Canvas
+from polypaint.paint.packets import (
+    INSERT_STROKE,
+    LOBBY_CREATION,
+    LOBBY_INFO_CHANGE,
+    PACKETS,
+    Mode,
+    Packet,
+)
+from polypaint.paint.pixels import PixelCanvas
+from polypaint.paint.strokes import StrokeCanvas
+
+FILENAME_BYTES_MAX: Final = 128
+PASSCODE_BYTES_MAX: Final = 1024
+MODE_BYTES_MAX: Final = 64
+STRICTNESS: Final = {"public": 0, "protected": 1, "private": 2}
+WINDOW_S_MIN: Final = 0.05
+RECORD: Final = struct.Struct("<IIQ")
+"""Of a log record: bytes that follow, lobby number, sequence number; then whole packets."""
+CHECKPOINT_BYTES: Final = 8 << 20
+"""A drawing is stored again when its log since the last time is longer than this."""
+
+
+@dataclass(frozen=True, slots=True)
+class LobbyInfo:
+    """What the creator says of a lobby. mode: the literal, which only `drawing_mode` reads."""
+
+    filename: str
+    owner: str
+    mode: str
+    protection: str
+    passcode: str
+
+    @classmethod
+    def of(cls, values: dict[str, str]) -> "LobbyInfo":
+        """From the five keys of LOBBY_CREATION. Raises ProtocolError."""
+        info = cls(*(values[key] for key in packets.LOBBY_KEYS))
+        if not is_clean(info.filename, FILENAME_BYTES_MAX) or ";" in info.filename:
+            raise ProtocolError(f"Filename is not 1-{FILENAME_BYTES_MAX} bytes of plain text")
+        if not 0 < len(info.mode.encode()) <= MODE_BYTES_MAX:
+            raise ProtocolError(f"Mode is not 1-{MODE_BYTES_MAX} bytes")
+        return info.protected(info.protection, info.passcode)
+
+    def protected(self, protection: str, passcode: str) -> "LobbyInfo":
+        """The same under another protection. Raises ProtocolError."""
+        if protection not in STRICTNESS:
+            raise ProtocolError("Protection is none of public, protected, private")
+        if protection == "protected" and not passcode:
+            raise ProtocolError("a protected lobby needs a Passcode")
+        if len(passcode.encode()) > PASSCODE_BYTES_MAX:
+            raise ProtocolError(f"Passcode is longer than {PASSCODE_BYTES_MAX} bytes")
+        return replace(self, protection=protection, passcode=passcode)
+
+    @property
+    def drawing_mode(self) -> Mode:
+        """Contains `pix`, in any case → pixel; anything else → stroke."""
+        return Mode.PIXEL if "pix" in self.mode.casefold() else Mode.STROKE
+
+    def admits(self, name: str, passcode: str) -> bool:
+        """May this account enter with this passcode?"""
+        return (
+            name == self.owner
+            or self.protection == "public"
+            or (self.protection == "protected" and passcode == self.passcode)
+        )
+
+    def locks_out(self, before: "LobbyInfo") -> bool:
+        """Must those leave who came in under the rules before?"""
+        return STRICTNESS[self.protection] > STRICTNESS[before.protection] or (
+            self.protection == before.protection == "protected"
+            and self.passcode != before.passcode
+        )
+
+    def json(self, show_passcode: bool = False) -> dict[str, str]:
+        """The five keys; the passcode blank unless it is to be shown."""
+        values = (self.filename, self.owner, self.mode, self.protection, self.passcode)
+        return dict(zip(packets.LOBBY_KEYS, values, strict=True)) | (
+            {} if show_passcode else {"Passcode": ""}
+        )
+
+    @property
+    def settled(self) -> dict[str, str]:
+        """The four keys of LOBBY_INFO_CHANGE."""
+        values = self.json(show_passcode=True)
+        return {key: values[key] for key in packets.INFO_KEYS}
+
+
+class Guest(Protocol):
+    """Who can be in a lobby, as lobbies see it."""
+
+    outbox: Outbox
+    name: str
+
+    def window_s(self) -> float:
+        """How long after an index-shifting packet an index of theirs may be stale."""
+
+    @property
+    def backlogged_at(self) -> float | None:
+        """Since when their connection takes no bytes."""
+
+
+@dataclass(slots=True, eq=False)
+class Member:
+    """A guest in a lobby.
+
+    shifted_at: when they were last sent a replay; loading: they have not confirmed it yet;
+    confirming: nor that it came in mid-session; behind: they drew before they confirmed, so they
+    need another; again: they need another as soon as this one is on its way; waited_for: the lobby
+    is frozen until they confirm.
+    """
+
+    guest: Guest
+    shifted_at: float = float("-inf")
+    loading: bool = False
+    confirming: bool = False
+    behind: bool = False
+    again: bool = False
+    waited_for: bool = False
+
+
+@dataclass(slots=True)
+class Log:
+    """Records of the turn, for one commit. batch: its number in the journal."""
+
+    batch: int = 1
+    records: list[bytes] = field(default_factory=list)
+
+    def add(self, number: int, seq: int, packet: bytes) -> None:
+        """One more record of this lobby."""
+        self.records.append(RECORD.pack(len(packet), number, seq) + packet)
+
+    def take(self) -> bytes:
+        """All records since the last time; the next batch begins."""
+        if not self.records:
+            return b""
+        batch = b"".join(self.records)
+        self.records.clear()
+        self.batch += 1
+        return batch
+
+
+def records(batch: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """(lobby number, sequence number, packets) of each record. Raises StoreError."""
+    at = 0
+    while at < len(batch):
+        if at + RECORD.size > len(batch):
+            raise StoreError("a journal batch ends in the middle of a record")
+        size, number, seq = RECORD.unpack_from(batch, at)
+        at += RECORD.size
+        if at + size > len(batch):
+            raise StoreError("a journal batch ends in the middle of a record")
+        yield number, seq, batch[at : at + size]
+        at += size
+
+
+class Lobby:
+    """One drawing and the people at it. canvas: None while the drawing is only in the store."""
+
+    def __init__(self, number: int, info: LobbyInfo, log: Log, turn: Turn) -> None:
+        self.number = number
+        self.info = info
+        self.canvas: Canvas | None = None
+        self.members: dict[str, Member] = {}
+        self.relay = Relay(turn)
+        self.seq = 0
+        self.active_at = 0.0
+        self.saving = False
+        self.saved_seq = -1
+        self.unsaved_from: int | None = None
+        self.unsaved_bytes = 0
+        self.held: list[tuple[Guest, bytes]] = []
+        self._log = log
+        self._shifts: list[tuple[str, float]] = []
+        self._snapshot: tuple[int, list[bytes]] | None = None
+
+    # ------------------------------------------------------------ the log
+    def record(self, packet: bytes) -> None:
+        """Add whole packets to the log: they are journaled before anybody sees them."""
+        self.seq += 1
+        if self.unsaved_from is None:
+            self.unsaved_from = self._log.batch
+        self.unsaved_bytes += len(packet) + RECORD.size
+        self._log.add(self.number, self.seq, packet)
+
+    def found(self, date: int) -> None:
+        """Begin the log of a new lobby with an empty canvas."""
+        self.canvas = empty_canvas(self.info.drawing_mode)
+        text = orjson.dumps(self.info.json(show_passcode=True)).decode()
+        self.record(LOBBY_CREATION.encode_request(date, self.info.owner.encode(), text))
+
+    def change_info(self, info: LobbyInfo, date: int) -> None:
+        """Other rules of entry."""
+        self.info = info
+        text = orjson.dumps(info.settled).decode()
+        name = info.owner.encode()
+        self.record(LOBBY_INFO_CHANGE.encode_request(date, name, text))
+
+    def replay(self, seq: int, record: bytes) -> None:
+        """Apply a record of the journal, unless the drawing has it. Raises StoreError."""
+        if seq <= self.seq:
+            return
+        if seq != self.seq + 1:
+            raise StoreError(f"{self.info.filename!r}: the journal goes from {self.seq} to {seq}")
+        self.seq = seq
+        self.unsaved_bytes += len(record)
+        for packet in _codec.split(record):
+            if packet[2] == LOBBY_CREATION.id:
+                self.canvas = empty_canvas(self.info.drawing_mode)
+            elif packet[2] == LOBBY_INFO_CHANGE.id:
+                values = LOBBY_INFO_CHANGE.decode_object(packet)
+                self.info = self.info.protected(values["Protection"], values["Passcode"])
+            else:
+                self.loaded.apply(packet)
+
+    def settle(self, date: int) -> None:
+        """End all selections: nobody is here any more to do it (after a killed server)."""
+        for author in self.loaded.authors():
+            self.loaded.release(author, date)
+
+    @property
+    def loaded(self) -> Canvas:
+        """The canvas of a lobby that is in memory."""
+        if self.canvas is None:
+            raise AssertionError("this lobby's canvas is not loaded")
+        return self.canvas
+
+    @property
+    def needs_saving(self) -> bool:
+        """Is the log since the last checkpoint long enough for another?"""
+        return self.canvas is not None and self.unsaved_bytes > max(
+            CHECKPOINT_BYTES, self.canvas.bytes_used // 2
+        )
+
+    # ------------------------------------------------------------ drawing
+    def draw(self, member: Member, packet: bytes, now: float) -> bool:
+        """Apply a drawing packet, record it and put it before the others.
+
+        packet: conforms to its layout and carries the member's name. Returns whether the member
+        has to be resynced all the same. Raises Refused or Stale; then nothing has changed.
+        """
+        kind = PACKETS[packet[2]]
+        canvas = self.loaded
+        resync = False
+        if kind.indices and self._maybe_stale(member, now) and not canvas.only_held(packet):
+            if kind is not INSERT_STROKE:
+                raise Stale("positions have changed since this packet was sent")
+            resync = True
+        applied = canvas.apply(packet)
+        self._tell(applied, member, kind, now)
+        self.active_at = now
+        return resync
+
+    def _tell(self, applied: Applied, member: Member, kind: Packet, now: float) -> None:
+        if applied.packet:
+            self.record(applied.packet)
+            self.relay.put(applied.packet, member.guest.outbox)
+            if kind.shifts:
+                self._shifted(member.guest.name, now)
+        if applied.correction:
+            member.guest.outbox.push(applied.correction)
+
+    def release(self, name: str, date: int) -> None:
+        """End a leaving member's selection, and tell the others in that member's name."""
+        told = self.loaded.release(name, date)
+        if told:
+            self.record(told)
+            self.relay.put(told)
+
+    def _shifted(self, name: str, now: float) -> None:
+        """Remember the last shift, and the last one by anybody else than its author."""
+        self._shifts = [(name, now), *(s for s in self._shifts if s[0] != name)][:2]
+
+    def shifted_at(self, member: Member) -> float:
+        """When this member was last sent something that shifts positions."""
+        others = (at for name, at in self._shifts if name != member.guest.name)
+        return max(member.shifted_at, next(others, float("-inf")))
+
+    def _maybe_stale(self, member: Member, now: float) -> bool:
+        """Could the member have sent this before it knew of the last shift? (section 5)"""
+        shifted_at = self.shifted_at(member)
+        window = max(member.guest.window_s(), WINDOW_S_MIN)
+        since = member.guest.backlogged_at
+        if since is not None and shifted_at > since - window:
+            return True
+        return now - shifted_at < window or not member.guest.outbox.attached
+
+    def snapshot(self, date: int) -> list[bytes]:
+        """The state as packets; made once for each state, and shared by all who need it."""
+        if self._snapshot is None or self._snapshot[0] != self.seq:
+            self._snapshot = (self.seq, self.loaded.snapshot(date))
+        return self._snapshot[1]
+
+    def repainted(self) -> None:
+        """The canvas is another, by no packet: what was made of it does not hold any more."""
+        self._snapshot = None
+
+    # ------------------------------------------------------------ people
+    @property
+    def frozen(self) -> bool:
+        """Does everybody wait for somebody to load the canvas?"""
+        return any(member.waited_for for member in self.members.values())
+
+    def listing(self, show_passcode: bool) -> dict[str, Any]:
+        """What LOBBY_FETCH shows."""
+        return {**self.info.json(show_passcode), "Clients": list(self.members)}
+
+    def unload(self) -> None:
+        """Forget the canvas: the store has it."""
+        self.canvas = None
+        self._snapshot = None
+        self._shifts = []
+
+
+def empty_canvas(mode: Mode) -> Canvas:
+    """A new canvas of 1280 × 720."""
+    return PixelCanvas() if mode is Mode.PIXEL else StrokeCanvas()

@@ -1,0 +1,318 @@
+"""The canvas of a pixel lobby: a raster, and the rectangles that people have cut out of it.
+
+A pixel is a uint32 whose little-endian bytes are R, G, B, A. The raster is (width, length) in the
+protocol's words: rows × columns.
+
+Must never import a lobby or a session. Counterparts: `_raster` for the loops, `strokes.py`.
+Protocol: docs/protocol.md, section 5, "Pixel mode".
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from polypaint import _codec, _raster
+from polypaint.errors import Refused, StoreError
+from polypaint.paint import canvas, packets
+from polypaint.paint.canvas import Applied
+from polypaint.paint.packets import (
+    APPLY_FILTER_SELECTION,
+    BUCKET_FILL,
+    CREATE_SELECTION,
+    REMOVE_SELECTION,
+    RESET_CANVAS,
+    RESIZE_CANVAS,
+    RESIZE_CANVAS_INT,
+    SEND_POINTS,
+    STAMPS_MAX,
+    UPDATE_SELECTION,
+    Mode,
+)
+
+Pixels: TypeAlias = npt.NDArray[np.uint32]
+WHITE: Final = 0xFFFFFFFF
+
+
+def whole(value: float) -> int:
+    """A pixel field as an integer: floats round half up (section 9)."""
+    return math.floor(value + 0.5)
+
+
+@dataclass(slots=True)
+class Floating:
+    """A rectangle cut out of the canvas.
+
+    source: the pixels, without what was off canvas; offset: where in the cut rectangle they lie.
+    cut: x, y, length, width as drawn; canvas: the canvas's size then. target, angle: where it is.
+    """
+
+    source: Pixels
+    offset: tuple[int, int]
+    cut: tuple[int, int, int, int]
+    canvas: tuple[int, int]
+    target: tuple[int, int, int, int]
+    angle: float = 0
+
+
+class PixelCanvas:
+    """See `canvas.Canvas`. pixels: uint32 (width, length), C-contiguous."""
+
+    mode = Mode.PIXEL
+
+    def __init__(self) -> None:
+        self.pixels: Pixels = _white(int(canvas.LENGTH), int(canvas.WIDTH))
+        self.floating: dict[str, Floating] = {}
+        self.needs_client_snapshot = False
+
+    @property
+    def length(self) -> float:
+        """Pixels in a row."""
+        return float(self.pixels.shape[1])
+
+    @property
+    def width(self) -> float:
+        """Rows."""
+        return float(self.pixels.shape[0])
+
+    def apply(self, packet: bytes) -> Applied:
+        """See `canvas.Canvas.apply`."""
+        author = packet[8 : 8 + packet[7]].decode()
+        return Applied(_APPLY[packet[2]](self, packet, author) + packet)
+
+    # ------------------------------------------------------------ drawing
+    def _stamp(self, packet: bytes, _author: str) -> bytes:
+        brush, rgba, points = packets.decode(packet)
+        _raster.stamp(self.pixels, points, whole(brush), _colour(rgba))
+        return b""
+
+    def _fill(self, packet: bytes, _author: str) -> bytes:
+        x, y, rgba = packets.decode(packet)
+        x, y = whole(x), whole(y)
+        if not (0 <= x < self.length and 0 <= y < self.width):
+            raise Refused("the fill starts off the canvas")
+        _raster.fill(self.pixels, x, y, _colour(rgba))
+        return b""
+
+    # ------------------------------------------------------------ selections
+    def _cut(self, packet: bytes, author: str) -> bytes:
+        values = packets.decode(packet)
+        x, y, length, width = map(whole, values[:4])
+        before = self.release(author, _codec.header(packet)[1])
+        left, top = max(x, 0), max(y, 0)
+        window = self.pixels[top : max(y + width, 0), left : max(x + length, 0)]
+        size = (int(self.length), int(self.width))
+        self.floating[author] = Floating(
+            window.copy(), (left - x, top - y), (x, y, length, width), size, (x, y, length, width)
+        )
+        window[:] = WHITE
+        return before
+
+    def _move(self, packet: bytes, author: str) -> bytes:
+        x, y, length, width, angle = packets.decode(packet)
+        floating = self._of(author)
+        floating.target = (whole(x), whole(y), whole(length), whole(width))
+        floating.angle = angle
+        return b""
+
+    def _put_back(self, packet: bytes, author: str) -> bytes:
+        self._of(author)
+        self.release(author, 0)
+        return b""
+
+    def _filter(self, packet: bytes, author: str) -> bytes:
+        (name,) = packets.decode(packet)
+        floating = self._of(author)
+        if name in FILTERS:
+            floating.source = FILTERS[name](floating.source)
+        else:
+            self.needs_client_snapshot = True
+        return b""
+
+    def _of(self, author: str) -> Floating:
+        if author not in self.floating:
+            raise Refused("there is no selection of yours")
+        return self.floating[author]
+
+    def only_held(self, packet: bytes) -> bool:
+        """See `canvas.Canvas.only_held`: no pixel packet names strokes."""
+        return True
+
+    def authors(self) -> list[str]:
+        """See `canvas.Canvas.authors`."""
+        return list(self.floating)
+
+    def release(self, author: str, date: int) -> bytes:
+        """See `canvas.Canvas.release`: writes back; a REMOVE_SELECTION in the author's name."""
+        floating = self.floating.pop(author, None)
+        if floating is None:
+            return b""
+        _raster.place(
+            self.pixels,
+            floating.source,
+            floating.offset,
+            floating.cut[2:],
+            floating.target,
+            floating.angle,
+        )
+        return REMOVE_SELECTION.encode_reply(date, name=author.encode())
+
+    # ------------------------------------------------------------ the whole canvas
+    def _resize(self, packet: bytes, _author: str) -> bytes:
+        length, width = map(whole, packets.decode(packet))
+        pixels = _white(length, width)
+        rows, columns = min(width, len(self.pixels)), min(length, int(self.length))
+        pixels[:rows, :columns] = self.pixels[:rows, :columns]
+        self.pixels = pixels
+        return b""
+
+    def _reset(self, packet: bytes, _author: str) -> bytes:
+        self.clear()
+        return b""
+
+    def clear(self) -> None:
+        """See `canvas.Canvas.clear`."""
+        self.pixels[:] = WHITE
+        self.floating = {}
+        self.needs_client_snapshot = False
+
+    def paint(self, pixels: Pixels) -> None:
+        """Take a client's picture for the truth; the selections that are open stay open."""
+        self.pixels = np.ascontiguousarray(pixels)
+        self.needs_client_snapshot = False
+
+    def snapshot(self, date: int) -> list[bytes]:
+        """See `canvas.Canvas.snapshot`.
+
+        An open selection is shown by painting what it cut where it was cut and cutting it again,
+        which leaves white; the picture itself comes last.
+        """
+        chunks = []
+        for author, floating in self.floating.items():
+            name = author.encode()
+            x, y, *_ = floating.cut
+            chunks.append(RESIZE_CANVAS_INT.encode_reply(date, *floating.canvas))
+            at = (x + floating.offset[0], y + floating.offset[1])
+            chunks += _picture(date, floating.source, at, spill=False)
+            chunks.append(CREATE_SELECTION.encode_reply(date, *floating.cut, 0, name=name))
+            if (floating.target, floating.angle) != (floating.cut, 0):
+                chunks.append(
+                    UPDATE_SELECTION.encode_reply(
+                        date, *floating.target, floating.angle, name=name
+                    )
+                )
+        chunks.append(RESIZE_CANVAS_INT.encode_reply(date, int(self.length), int(self.width)))
+        return [b"".join(chunks), *_picture(date, self.pixels, (0, 0), spill=True)]
+
+    def dump(self) -> tuple[dict[str, Any], list[bytes]]:
+        """See `canvas.Canvas.dump`."""
+        floating = {
+            author: {
+                "source": f.source.shape,
+                "offset": f.offset,
+                "cut": f.cut,
+                "canvas": f.canvas,
+                "target": f.target,
+                "angle": f.angle,
+            }
+            for author, f in self.floating.items()
+        }
+        meta = {
+            "length": int(self.length),
+            "width": int(self.width),
+            "floating": floating,
+            "needs_client_snapshot": self.needs_client_snapshot,
+        }
+        return meta, [self.pixels.tobytes(), *(f.source.tobytes() for f in self.floating.values())]
+
+    def load(self, meta: dict[str, Any], blobs: list[bytes]) -> None:
+        """See `canvas.Canvas.load`."""
+        try:
+            self.pixels = _pixels(blobs[0], (meta["width"], meta["length"]))
+            self.needs_client_snapshot = bool(meta["needs_client_snapshot"])
+            self.floating = {
+                author: Floating(
+                    _pixels(blob, tuple(f["source"])),
+                    tuple(f["offset"]),
+                    tuple(f["cut"]),
+                    tuple(f["canvas"]),
+                    tuple(f["target"]),
+                    f["angle"],
+                )
+                for (author, f), blob in zip(meta["floating"].items(), blobs[1:], strict=True)
+            }
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+            raise StoreError(f"a stored drawing does not make sense: {error!r}") from error
+
+    @property
+    def bytes_used(self) -> int:
+        """See `canvas.Canvas.bytes_used`."""
+        return self.pixels.nbytes + sum(f.source.nbytes for f in self.floating.values())
+
+
+_APPLY: Final = {
+    SEND_POINTS.id: PixelCanvas._stamp,
+    BUCKET_FILL.id: PixelCanvas._fill,
+    CREATE_SELECTION.id: PixelCanvas._cut,
+    UPDATE_SELECTION.id: PixelCanvas._move,
+    REMOVE_SELECTION.id: PixelCanvas._put_back,
+    APPLY_FILTER_SELECTION.id: PixelCanvas._filter,
+    RESIZE_CANVAS.id: PixelCanvas._resize,
+    RESIZE_CANVAS_INT.id: PixelCanvas._resize,
+    RESET_CANVAS.id: PixelCanvas._reset,
+}
+
+
+def _white(length: int, width: int) -> Pixels:
+    return np.full((width, length), WHITE, np.uint32)
+
+
+def _pixels(blob: bytes, shape: tuple[int, int]) -> Pixels:
+    return np.frombuffer(blob, "<u4").reshape(shape).astype(np.uint32)
+
+
+def _colour(rgba: bytes) -> int:
+    return int.from_bytes(rgba, "little")
+
+
+def _picture(date: int, pixels: Pixels, at: tuple[int, int], spill: bool) -> list[bytes]:
+    """SEND_POINTS packets that paint these pixels on white, their first one at this point."""
+    colours, sizes, corners = _raster.squares(pixels, WHITE, spill)
+    corners += np.array(at, np.int32)
+    return _codec.point_packets(SEND_POINTS.id, date, colours, sizes, corners, STAMPS_MAX)
+
+
+# ---------------------------------------------------------------- filters (section 9)
+def _channels(pixels: Pixels) -> npt.NDArray[np.uint8]:
+    return np.ascontiguousarray(pixels).view(np.uint8).reshape(*pixels.shape, 4)
+
+
+def _joined(channels: npt.NDArray[Any]) -> Pixels:
+    shape = channels.shape[:2]
+    return np.ascontiguousarray(channels, np.uint8).view(np.uint32).reshape(shape)
+
+
+def _grayscale(pixels: Pixels) -> Pixels:
+    channels = _channels(pixels).copy()
+    weighted = channels[..., :3].astype(np.uint32) @ np.array([299, 587, 114], np.uint32)
+    channels[..., :3] = ((weighted + 500) // 1000)[..., np.newaxis]
+    return _joined(channels)
+
+
+def _invert(pixels: Pixels) -> Pixels:
+    channels = _channels(pixels).copy()
+    channels[..., :3] = 255 - channels[..., :3]
+    return _joined(channels)
+
+
+def _blur(pixels: Pixels) -> Pixels:
+    if not pixels.size:
+        return pixels
+    padded = np.pad(_channels(pixels).astype(np.uint16), ((1, 1), (1, 1), (0, 0)), mode="edge")
+    rows = padded[:-2] + 2 * padded[1:-1] + padded[2:]
+    return _joined((rows[:, :-2] + 2 * rows[:, 1:-1] + rows[:, 2:] + 8) >> 4)
+
+
+FILTERS: Final = {"grayscale": _grayscale, "invert": _invert, "blur": _blur}

@@ -1,0 +1,562 @@
+"""The paint service: every session, lobby and channel of one server, as one state machine.
+
+Bytes come in through sessions; what goes out stands in outboxes, in the log, and in `effects`.
+Time is an argument. Whoever runs this: after each call, carry out `effects`; when `turn.pending`,
+flush: `turn.seal()` · journal `log.take()` · release the outboxes · send.
+
+Must never do I/O. Counterpart: `server.py` runs it; the tests' simulation runs it too.
+Protocol: docs/protocol.md, sections 4-7.
+"""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from polypaint._codec import Turn
+from polypaint.accounts import Presence
+from polypaint.errors import Refused, Stale, StoreError
+from polypaint.paint import packets
+from polypaint.paint.channels import GENERAL, Channels
+from polypaint.paint.effects import Effect, LoadCanvas, Resume, SaveCanvas
+from polypaint.paint.lobbies import Lobby, LobbyInfo, Log, Member, empty_canvas
+from polypaint.paint.packets import (
+    CHANNEL_MESSAGE,
+    FETCH_DATABASE,
+    LOBBY_CONNECT,
+    LOBBY_CREATION,
+    LOBBY_FREEZE_STATE,
+    LOBBY_INFO_CHANGE,
+    LOBBY_PLAYER_KICK,
+    UPDATE_DATABASE,
+)
+from polypaint.paint.pixels import PixelCanvas
+from polypaint.paint.session import Session
+from polypaint.settings import Settings
+from polypaint.timers import Timer, Timers
+
+HELD_MAX: Final = 256
+"""Packets that one frozen client may have waiting."""
+FREEZE_S: Final = 10.0
+ASK_S: Final = 2.0
+ASKED_MAX: Final = 3
+SAVE_AGAIN_S: Final = 5.0
+CREATED, CONNECTED, EXISTS, DOES_NOT_EXIST = range(4)
+FULL: Final = (
+    "The server's disk is full. You can look and chat; drawing goes on when there is room."
+)
+
+
+class Asking:
+    """Members are being asked, one after the other, for a picture that only clients have."""
+
+    def __init__(self, lobby: Lobby) -> None:
+        self.lobby = lobby
+        self.waiting: list[Member] = []
+        self.asked: list[str] = []
+        self.timer: Timer | None = None
+        self.saving = False
+
+
+class PaintService:
+    """See the module. epoch: the UTC time, in seconds, at which `now` is 0."""
+
+    def __init__(
+        self, settings: Settings, epoch: float = 0, notify: Callable[[], None] | None = None
+    ) -> None:
+        self.settings = settings
+        self.epoch = epoch
+        self.turn = Turn(notify)
+        self.log = Log()
+        self.effects: list[Effect] = []
+        self.timers = Timers()
+        self.presence: Presence[Session] = Presence()
+        self.channels = Channels()
+        self.lobbies: dict[str, Lobby] = {}
+        self.sessions: set[Session] = set()
+        self.read_only = False
+        self.counters = {"packets": 0, "rejected": 0, "resyncs": 0, "evicted": 0}
+        self._next_number = 1
+        self._loading: dict[Lobby, list[tuple[Session, bool, str]]] = {}
+        self._asking: dict[Lobby, Asking] = {}
+
+    def date(self, now: float) -> int:
+        """UTC seconds for a packet's header."""
+        return int(self.epoch + now) & 0xFFFFFFFF
+
+    # ------------------------------------------------------------ connections
+    def connect(self, address: str, now: float, rtt_s: Callable[[], float]) -> Session | None:
+        """A new connection; None when there are too many.
+
+        address: of the peer, without its port. rtt_s: asks for the round-trip time in seconds.
+        """
+        if len(self.sessions) >= self.settings.connections_max:
+            return None
+        if not _is_loopback(address):
+            strangers = sum(s.address == address and not s.name for s in self.sessions)
+            if strangers >= self.settings.address_logins_max:
+                return None
+        session = Session(self, address, now, rtt_s)
+        self.sessions.add(session)
+        return session
+
+    def disconnected(self, session: Session, now: float) -> None:
+        """The connection is gone, whoever closed it."""
+        self.sessions.discard(session)
+        if session.name:
+            self.leave(session, now)
+            self.channels.disconnect_all(session)
+            self.presence.let_go(session.name, session)
+
+    # ------------------------------------------------------------ lobbies: coming and going
+    def create(self, session: Session, info: LobbyInfo, now: float) -> None:
+        """LOBBY_CREATION (sections 5, 9)."""
+        lobby = self.lobbies.get(info.filename)
+        if self.read_only:
+            self._answer(session, LOBBY_CREATION, EXISTS, now)
+            self._notice(session, GENERAL, FULL, now)
+        elif lobby is not None and not lobby.members and lobby.info.owner == session.name:
+            changed = lobby.info.protected(info.protection, info.passcode)
+            if changed != lobby.info:
+                lobby.change_info(changed, self.date(now))
+            self._enter(session, lobby, created=True, passcode="", now=now)
+        elif lobby is not None or len(self.lobbies) >= self.settings.lobbies_max:
+            self._answer(session, LOBBY_CREATION, EXISTS, now)
+        else:
+            lobby = self._new_lobby(self._next_number, info)
+            lobby.found(self.date(now))
+            self._answer(session, LOBBY_CREATION, CREATED, now)
+            self._join(session, lobby, now)
+
+    def enter(self, session: Session, filename: str, passcode: str, now: float) -> None:
+        """LOBBY_CONNECT (sections 5, 6)."""
+        lobby = self.lobbies.get(filename)
+        if lobby is not None and lobby is session.lobby:
+            self._answer(session, LOBBY_CONNECT, CONNECTED, now)
+        elif lobby is None or not lobby.info.admits(session.name, passcode):
+            self._answer(session, LOBBY_CONNECT, DOES_NOT_EXIST, now)
+        else:
+            self._enter(session, lobby, created=False, passcode=passcode, now=now)
+
+    def _enter(
+        self, session: Session, lobby: Lobby, created: bool, passcode: str, now: float
+    ) -> None:
+        """Join a lobby that exists, once its canvas is in memory."""
+        if lobby.canvas is None:
+            if lobby not in self._loading:
+                self._loading[lobby] = []
+                self.effects.append(LoadCanvas(lobby))
+            self._loading[lobby].append((session, created, passcode))
+            session.waiting = True
+            return
+        kind, status = (LOBBY_CREATION, CREATED) if created else (LOBBY_CONNECT, CONNECTED)
+        self._answer(session, kind, status, now)
+        member = self._join(session, lobby, now)
+        canvas = lobby.loaded
+        if canvas.needs_client_snapshot and len(lobby.members) > 1:
+            self._freeze(session, True, now)
+            self._ask(lobby, member, now)
+        else:
+            self._welcome(lobby, member, now)
+
+    def canvas_loaded(
+        self, lobby: Lobby, now: float, dump: tuple[dict[str, Any], list[bytes]] | None
+    ) -> None:
+        """The store has brought a drawing; None: it could not."""
+        if dump is not None:
+            canvas = empty_canvas(lobby.info.drawing_mode)
+            try:
+                canvas.load(*dump)
+            except StoreError:
+                dump = None
+            else:
+                lobby.canvas = canvas
+        for session, created, passcode in self._loading.pop(lobby):
+            if session not in self.sessions or session.closing:
+                continue
+            session.waiting = False
+            if dump is None or not lobby.info.admits(session.name, passcode):
+                kind, status = (
+                    (LOBBY_CREATION, EXISTS) if created else (LOBBY_CONNECT, DOES_NOT_EXIST)
+                )
+                self._answer(session, kind, status, now)
+            else:
+                self._enter(session, lobby, created, passcode, now)
+            self.resume(session, now)
+        if lobby.canvas is not None and not lobby.members:
+            self._emptied(lobby)
+
+    def resume(self, session: Session, now: float) -> None:
+        """A session waited for something; it goes on with what it had received."""
+        self.effects.append(Resume(session))
+        session.work(now)
+
+    def _join(self, session: Session, lobby: Lobby, now: float) -> Member:
+        self.leave(session, now)
+        if not lobby.members:
+            self.channels.open_lobby(lobby.info.filename)
+        member = Member(session, now)
+        lobby.members[session.name] = member
+        lobby.active_at = now
+        session.lobby, session.member = lobby, member
+        session.outbox.attach(lobby.relay)
+        self.channels.enter_lobby(session, lobby.info.filename)
+        if self.read_only:
+            self._freeze(session, True, now)
+        return member
+
+    def leave(self, session: Session, now: float) -> None:
+        """Leave the present lobby, if there is one."""
+        lobby, member = session.lobby, session.member
+        if lobby is None or member is None:
+            return
+        session.lobby = session.member = None
+        was_frozen = lobby.frozen
+        del lobby.members[session.name]
+        session.outbox.detach()
+        lobby.release(session.name, self.date(now))
+        self.channels.leave_lobby(session, lobby.info.filename)
+        asking = self._asking.get(lobby)
+        if asking is not None and member in asking.waiting:
+            asking.waiting.remove(member)
+        if was_frozen and not lobby.frozen:
+            self._thaw(lobby, now)
+        if not lobby.members:
+            self.channels.close_lobby(lobby.info.filename)
+            self._emptied(lobby)
+
+    def change_info(self, session: Session, values: dict[str, str], now: float) -> None:
+        """LOBBY_INFO_CHANGE: the new rules first, then who no longer fits leaves (section 5)."""
+        lobby = self.lobbies.get(values["Filename"])
+        if lobby is None or lobby.info.owner != session.name:
+            raise Refused("no lobby of yours has this Filename")
+        if self.read_only:
+            self._notice(session, GENERAL, FULL, now)
+            return
+        before = lobby.info
+        info = before.protected(values["Protection"], values["Passcode"])
+        lobby.change_info(info, self.date(now))
+        others = [m for name, m in lobby.members.items() if name != info.owner]
+        if info.locks_out(before):
+            reason = LOBBY_PLAYER_KICK.encode_reply(self.date(now), self.settings.kick_reason)
+            for member in others:
+                member.guest.outbox.push(reason)
+                self.leave(self._session(member), now)
+        else:
+            text = orjson.dumps(info.settled | {"Passcode": ""}).decode()
+            told = LOBBY_INFO_CHANGE.encode_reply(self.date(now), text, name=session.name_bytes)
+            for member in others:
+                member.guest.outbox.push(told)
+        if lobby.canvas is None:
+            self.save(lobby)
+
+    # ------------------------------------------------------------ drawing
+    def draw(self, session: Session, packet: bytes, now: float) -> None:
+        """A drawing packet that conforms and carries the session's name. Raises Refused."""
+        lobby, member = session.lobby, session.member
+        if lobby is None or member is None:
+            raise Refused("not in a lobby")
+        if lobby.frozen or self.read_only:
+            self.hold(session, lobby, packet)
+            return
+        self._draw(lobby, member, packet, now)
+
+    def _draw(self, lobby: Lobby, member: Member, packet: bytes, now: float) -> None:
+        member.behind |= member.confirming
+        try:
+            if lobby.draw(member, packet, now):
+                self.resync(lobby, member, now)
+        except Stale:
+            self.resync(lobby, member, now)
+        if lobby.needs_saving:
+            self.save(lobby)
+
+    def hold(self, session: Session, lobby: Lobby, packet: bytes) -> None:
+        """Keep a frozen client's packet until the lobby thaws. Raises Refused when it is many."""
+        if sum(guest is session for guest, _ in lobby.held) >= HELD_MAX:
+            raise Refused(f"frozen, and {HELD_MAX} packets are waiting already")
+        lobby.held.append((session, packet))
+
+    # ------------------------------------------------------------ late join and resync
+    def _welcome(self, lobby: Lobby, member: Member, now: float) -> None:
+        """Give a newcomer the canvas (section 6)."""
+        if self.settings.freeze == "lobby" and not self.read_only:
+            for other in lobby.members.values():
+                self._freeze(other.guest, True, now)
+            member.waited_for = True
+            self.timers.at(now + FREEZE_S, partial(self._give_up, lobby, member))
+        self._replay(lobby, member, now)
+
+    def _replay(self, lobby: Lobby, member: Member, now: float) -> None:
+        date = self.date(now)
+        outbox = member.guest.outbox
+        member.shifted_at = now
+        member.loading = True
+        self._freeze(member.guest, True, now)
+        outbox.push(FETCH_DATABASE.encode_reply(date))
+        outbox.push_replay(lobby.snapshot(date))
+        if not member.waited_for and not self.read_only:
+            self._freeze(member.guest, False, now)
+        outbox.push_call(partial(self._replayed, self._session(member), lobby, member))
+
+    def resync(self, lobby: Lobby, member: Member, now: float) -> None:
+        """Give a member the canvas again: theirs is not what it should be."""
+        if lobby.members.get(member.guest.name) is not member:
+            return
+        self.counters["resyncs"] += 1
+        outbox = member.guest.outbox
+        if outbox.replaying or not outbox.attached:
+            member.again = True
+            return
+        member.confirming, member.behind = True, False
+        self._replay(lobby, member, now)
+
+    def _replayed(self, session: Session, lobby: Lobby, member: Member) -> None:
+        """All of a replay is on its way."""
+        if member.again:
+            member.again = False
+            self.resync(lobby, member, session.taken_at)
+
+    def confirmed(self, session: Session, now: float) -> None:
+        """FETCH_DATABASE from a client: it has loaded the canvas."""
+        lobby, member = session.lobby, session.member
+        if lobby is None or member is None:
+            return
+        if member.waited_for:
+            member.waited_for = False
+            if not lobby.frozen:
+                self._thaw(lobby, now)
+        behind = member.behind
+        member.loading = member.confirming = member.behind = False
+        if behind:
+            self.resync(lobby, member, now)
+
+    def lagging(self, session: Session, now: float) -> None:
+        """A reader has too much waiting: instead of it, it will get the canvas as it is then."""
+        lobby, member = session.lobby, session.member
+        session.outbox.shed()
+        if lobby is not None and member is not None:
+            self.counters["resyncs"] += 1
+            session.outbox.push_call(partial(self._catch_up, session, lobby, member))
+
+    def _catch_up(self, session: Session, lobby: Lobby, member: Member) -> None:
+        if session.member is member and session in self.sessions:
+            session.outbox.attach(lobby.relay)
+            member.confirming, member.again = True, False
+            self._replay(lobby, member, session.taken_at)
+
+    def _thaw(self, lobby: Lobby, now: float) -> None:
+        """Everybody may draw again, and what they drew meanwhile counts, in order."""
+        if self.read_only:
+            return
+        for member in lobby.members.values():
+            self._freeze(member.guest, False, now)
+        held, lobby.held = lobby.held, []
+        for guest, packet in held:
+            session = self._session_of(guest)
+            member = lobby.members.get(guest.name) or Member(guest)
+            if packet[2] == LOBBY_CONNECT.id:
+                self._answer(session, LOBBY_CONNECT, CONNECTED, now)
+                continue
+            try:
+                self._draw(lobby, member, packet, now)
+            except Refused as refusal:
+                session.reject(packet, str(refusal), now)
+            if member.guest.name not in lobby.members:
+                lobby.release(guest.name, self.date(now))
+
+    def _give_up(self, lobby: Lobby, member: Member, now: float) -> None:
+        """The lobby waited long enough for this newcomer."""
+        if member.waited_for and lobby.members.get(member.guest.name) is member:
+            text = "Loading the drawing took too long."
+            member.guest.outbox.push(LOBBY_PLAYER_KICK.encode_reply(self.date(now), text))
+            self.leave(self._session(member), now)
+
+    def _freeze(self, guest: Any, frozen: bool, now: float) -> None:
+        guest.outbox.push(LOBBY_FREEZE_STATE.encode_reply(self.date(now), int(frozen)))
+
+    # ------------------------------------------------------------ pictures that only clients have
+    def _ask(self, lobby: Lobby, member: Member | None, now: float) -> None:
+        """Have a member save the canvas; a newcomer waits for it (section 6, step 4)."""
+        asking = self._asking.get(lobby)
+        if asking is None:
+            asking = self._asking[lobby] = Asking(lobby)
+            if member is not None:
+                asking.waiting.append(member)
+            self._ask_next(asking, now)
+        elif member is not None:
+            asking.waiting.append(member)
+
+    def _ask_next(self, asking: Asking, now: float) -> None:
+        waiting = {member.guest.name for member in asking.waiting}
+        candidates = [n for n in asking.lobby.members if n not in waiting | set(asking.asked)]
+        if asking.saving:
+            return
+        if not candidates or len(asking.asked) >= ASKED_MAX:
+            self._asked(asking, now)
+            return
+        asking.asked.append(candidates[0])
+        outbox = asking.lobby.members[candidates[0]].guest.outbox
+        outbox.push(UPDATE_DATABASE.encode_reply(self.date(now)))
+        asking.timer = self.timers.at(now + ASK_S, partial(self._ask_next, asking))
+
+    def _asked(self, asking: Asking, now: float) -> None:
+        """There is a picture, or there will be none: the newcomers get what there is."""
+        if asking.timer is not None:
+            asking.timer.cancel()
+        del self._asking[asking.lobby]
+        for member in asking.waiting:
+            self._welcome(asking.lobby, member, now)
+
+    def is_asked(self, session: Session) -> bool:
+        """Is this member being asked for a picture?"""
+        asking = self._asking.get(session.lobby) if session.lobby is not None else None
+        return asking is not None and session.name in asking.asked
+
+    def saved_by_client(self, session: Session, now: float) -> None:
+        """UPDATE_DATABASE from a client that was asked: it has done what it could."""
+        asking = self._asking[session.lobby] if session.lobby is not None else None
+        if asking is not None and not asking.saving:
+            self._asked(asking, now)
+
+    def picture(self, lobby: Lobby, name: str, pixels: npt.NDArray[np.uint32], now: float) -> None:
+        """A client that was asked has brought its picture. Raises Refused.
+
+        pixels: uint32 (width, length), like `PixelCanvas.pixels`. It is stored before anybody is
+        shown it.
+        """
+        asking = self._asking.get(lobby)
+        if asking is None or name not in asking.asked or asking.saving:
+            raise Refused("the server did not ask you for this picture")
+        canvas = lobby.canvas
+        if not isinstance(canvas, PixelCanvas) or pixels.shape != canvas.pixels.shape:
+            raise Refused("the picture does not have the canvas's size")
+        if lobby.saving:
+            raise Refused("the drawing is being stored; try again")
+        canvas.paint(pixels)
+        lobby.repainted()
+        asking.saving = True
+        self.save(lobby)
+
+    # ------------------------------------------------------------ the store
+    def restore(self, lobbies: Iterable[tuple[int, LobbyInfo, int]], batch: int) -> None:
+        """What the store has: (number, info, seq of the drawing); batch: the journal's next."""
+        self.log.batch = batch
+        for number, info, seq in lobbies:
+            lobby = self._new_lobby(number, info)
+            lobby.seq = lobby.saved_seq = seq
+
+    def save(self, lobby: Lobby) -> None:
+        """Have the store keep the drawing as it is now."""
+        if lobby.saving:
+            return
+        if lobby.canvas is None:
+            meta, blobs = dict[str, Any](), list[bytes]()
+        else:
+            meta, blobs = lobby.canvas.dump()
+        lobby.saving = True
+        lobby.unsaved_bytes = 0
+        batch = self.log.batch
+        self.effects.append(SaveCanvas(lobby, lobby.info, lobby.seq, batch, meta, blobs))
+
+    def canvas_saved(self, effect: SaveCanvas, ok: bool, now: float) -> None:
+        """The store has kept a drawing, or could not; then it is tried again."""
+        lobby = effect.lobby
+        lobby.saving = False
+        if not ok:
+            self.timers.at(now + SAVE_AGAIN_S, lambda _now: self.save(lobby))
+            return
+        lobby.saved_seq = effect.seq
+        lobby.unsaved_from = None if lobby.seq == effect.seq else effect.batch
+        asking = self._asking.get(lobby)
+        if asking is not None and asking.saving:
+            self._asked(asking, now)
+        if not lobby.members:
+            self._emptied(lobby)
+
+    def _emptied(self, lobby: Lobby) -> None:
+        """Nobody is in it: store it, then forget its canvas."""
+        if lobby.held or lobby in self._loading:
+            return
+        if lobby.seq != lobby.saved_seq:
+            self.save(lobby)
+        elif not lobby.saving and lobby.canvas is not None:
+            lobby.unload()
+
+    @property
+    def journal_from(self) -> int:
+        """The first batch of the journal that is still needed."""
+        needed = (x.unsaved_from for x in self.lobbies.values() if x.unsaved_from is not None)
+        return min(needed, default=self.log.batch)
+
+    def turn_read_only(self, now: float) -> None:
+        """The disk is full: nobody draws until there is room, and everybody is told."""
+        self.read_only = True
+        for session in self.sessions:
+            if session.name and session.lobby is not None:
+                date = self.date(now)
+                text = f"{session.lobby.info.filename};{FULL}"
+                session.outbox.push_urgent(
+                    LOBBY_FREEZE_STATE.encode_reply(date, 1)
+                    + CHANNEL_MESSAGE.encode_reply(date, text)
+                )
+
+    def turn_writable(self, now: float) -> None:
+        """There is room again."""
+        self.read_only = False
+        for lobby in list(self.lobbies.values()):
+            if lobby.members or lobby.held:
+                self._thaw(lobby, now)
+                if not lobby.members:
+                    self._emptied(lobby)
+
+    # ------------------------------------------------------------ lists
+    def lobby_listing(self, name: str) -> list[dict[str, Any]]:
+        """The active lobbies as LOBBY_FETCH shows them, most recently active first."""
+        active = [
+            lobby
+            for lobby in self.lobbies.values()
+            if lobby.members and not self._hidden(lobby.info, name)
+        ]
+        active.sort(key=lambda lobby: -lobby.active_at)
+        return [lobby.listing(self.settings.expose_passcodes) for lobby in active]
+
+    def channel_listing(self, session: Session) -> list[dict[str, Any]]:
+        """The channels as CHANNEL_FETCH shows them: lobbies' to those who may enter them."""
+        visible = {
+            filename
+            for filename, lobby in self.lobbies.items()
+            if lobby.members and (lobby is session.lobby or lobby.info.admits(session.name, ""))
+        }
+        return self.channels.listing(visible)
+
+    def _hidden(self, info: LobbyInfo, name: str) -> bool:
+        return self.settings.hide_private and info.protection == "private" and info.owner != name
+
+    # ------------------------------------------------------------ small things
+    def _new_lobby(self, number: int, info: LobbyInfo) -> Lobby:
+        lobby = self.lobbies[info.filename] = Lobby(number, info, self.log, self.turn)
+        self._next_number = max(self._next_number, number + 1)
+        return lobby
+
+    def _answer(self, session: Session, kind: packets.Packet, status: int, now: float) -> None:
+        session.outbox.push(kind.encode_reply(self.date(now), status))
+
+    def _notice(self, session: Session, channel: str, text: str, now: float) -> None:
+        """The server says something: a message under an empty name."""
+        session.outbox.push(CHANNEL_MESSAGE.encode_reply(self.date(now), f"{channel};{text}"))
+
+    def _session(self, member: Member) -> Session:
+        return self._session_of(member.guest)
+
+    def _session_of(self, guest: object) -> Session:
+        if not isinstance(guest, Session):
+            raise AssertionError("every guest of this service is a session")
+        return guest
+
+
+def _is_loopback(address: str) -> bool:
+    return address.startswith("127.") or address in ("::1", "::ffff:127.0.0.1", "", "local")

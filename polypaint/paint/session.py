@@ -1,0 +1,367 @@
+"""One connection's conversation, without I/O: bytes in; outbox, log and effects out.
+
+The same object serves TCP (`receive`, any chunks) and WebSocket (`receive_packet`, one message).
+Every packet takes the same path: header → is it allowed now (`Packet.when`) → its handler in
+`HANDLERS`. Handlers raise what is wrong; `_handle` alone decides what that costs the peer.
+
+Must never do I/O or read a clock. Counterparts: `service.py` moves people between lobbies,
+`net/tcp.py` and `net/websocket.py` bring the bytes. Protocol: docs/protocol.md, sections 1-9.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from polypaint import _codec
+from polypaint._codec import Outbox, Splitter
+from polypaint.accounts import is_name, is_password
+from polypaint.errors import ProtocolError, Refused
+from polypaint.paint import effects, packets
+from polypaint.paint.channels import Channel, is_channel_name, split_message
+from polypaint.paint.lobbies import Lobby, LobbyInfo, Member
+from polypaint.paint.packets import CODEC, PACKETS, Packet, When
+
+if TYPE_CHECKING:
+    from polypaint.paint.service import PaintService
+
+ACCEPTED, ALREADY_CONNECTED, BAD_PASSWORD = range(3)
+ACCOUNT_CREATED, NAME_TAKEN, ACCOUNT_REFUSED = range(3)
+REJECTED_MAX: Final = 50
+REJECTED_S: Final = 60.0
+NOTED_EVERY: Final = 10
+
+Handler: TypeAlias = "Callable[[Session, bytes, float], None]"
+HANDLERS: Final[dict[int, Handler]] = {}
+
+
+def handles(*kinds: Packet) -> Callable[[Handler], Handler]:
+    """Make a method of Session the handler of these packets. Raises ImportError for a second."""
+
+    def register(handler: Handler) -> Handler:
+        for kind in kinds:
+            if HANDLERS.setdefault(kind.id, handler) is not handler:
+                raise ImportError(f"{kind.name} has two handlers")
+        return handler
+
+    return register
+
+
+class Session:
+    """See the module. name: empty until login. waiting: until something asked for comes back."""
+
+    def __init__(
+        self, service: "PaintService", address: str, now: float, rtt_s: Callable[[], float]
+    ) -> None:
+        self.service = service
+        self.address = address
+        self.outbox = Outbox(service.turn)
+        self.name = ""
+        self.name_bytes = b""
+        self.channels: dict[str, Channel] = {}
+        self.lobby: Lobby | None = None
+        self.member: Member | None = None
+        self.waiting = False
+        self.closing = ""
+        self.taken_at = now
+        self._rtt_s = rtt_s
+        self._backlogged_at: float | None = None
+        self._splitter = Splitter()
+        self._inbox: deque[bytes] = deque()
+        self._rejected: deque[float] = deque()
+        self._rejected_count = 0
+        self._set_deadline(now)
+
+    # ------------------------------------------------------------ in
+    def receive(self, data: bytes, now: float) -> None:
+        """Bytes of a TCP stream, in any chunks."""
+        self._inbox.extend(self._splitter.feed(data))
+        self.work(now)
+
+    def receive_packet(self, packet: bytes, now: float) -> None:
+        """One WebSocket message. Raises ProtocolError when it is not exactly one packet."""
+        _codec.header(packet)
+        self._inbox.append(packet)
+        self.work(now)
+
+    def work(self, now: float) -> None:
+        """Handle what has arrived, up to a packet that has to wait for something.
+
+        Who does not read what they asked for is not heard either, until they do.
+        """
+        limit = self.service.settings.backlog_bytes_max
+        while self.stalled and self.outbox.queued < limit:
+            self._handle(self._inbox.popleft(), now)
+        if self._splitter.broken and not self._inbox and not self.closing:
+            self.close("framing lost: a size field is smaller than its packet")
+
+    @property
+    def busy(self) -> bool:
+        """Should no more be read for now?"""
+        return self.waiting or bool(self._inbox)
+
+    @property
+    def stalled(self) -> bool:
+        """Is there something that `work` could handle?"""
+        return bool(self._inbox) and not self.waiting and not self.closing
+
+    def lost(self, now: float) -> None:
+        """The connection is gone."""
+        self._deadline.cancel()
+        self.closing = self.closing or "connection lost"
+        self.service.disconnected(self, now)
+
+    # ------------------------------------------------------------ out
+    def take(self, limit: int, now: float) -> bytes:
+        """Bytes to send next, see `Outbox.take`."""
+        self.taken_at = now
+        return self.outbox.take(limit)
+
+    def backlogged(self, now: float) -> None:
+        """The connection takes no more bytes for now."""
+        if self._backlogged_at is None:
+            self._backlogged_at = now
+
+    def drained(self, now: float) -> None:
+        """The connection has taken everything: what shifted meanwhile was sent only now."""
+        since, self._backlogged_at = self._backlogged_at, None
+        if since is not None and self.lobby is not None and self.member is not None:
+            if self.lobby.shifted_at(self.member) > since - self.window_s():
+                self.member.shifted_at = now
+
+    @property
+    def backlogged_at(self) -> float | None:
+        """Since when the connection takes no bytes."""
+        return self._backlogged_at
+
+    def window_s(self) -> float:
+        """See `lobbies.Guest`: twice the round-trip time."""
+        return 2 * self._rtt_s()
+
+    def close(self, reason: str) -> None:
+        """End the conversation; what stands in the outbox is still sent."""
+        if not self.closing:
+            self.closing = reason
+            self._deadline.cancel()
+            self.service.effects.append(effects.Close(self, reason))
+
+    # ------------------------------------------------------------ every packet
+    def _handle(self, packet: bytes, now: float) -> None:
+        self.service.counters["packets"] += 1
+        self._deadline.cancel()
+        kind = PACKETS.get(packet[2])
+        if self.name and (kind is None or kind.when is When.IGNORED):
+            return
+        try:
+            self._permit(kind, packet)
+            HANDLERS[packet[2]](self, packet, now)
+        except (ProtocolError, Refused) as error:
+            self.reject(packet, str(error), now)
+
+    def _permit(self, kind: Packet | None, packet: bytes) -> None:
+        """Is this packet in place? Raises ProtocolError."""
+        if not self.name:
+            if kind is None or kind.when is not When.LOGIN:
+                raise ProtocolError("the first packet must be CONNECTION or CREATE_ACCOUNT")
+            return
+        if kind is None or kind.when in (When.LOGIN, When.NEVER):
+            raise ProtocolError("not from a client that is logged in")
+        if kind.when is When.DRAWING and self.lobby is None:
+            raise ProtocolError("not in a lobby")
+        if packet[7] and packet[8 : 8 + packet[7]] != self.name_bytes:
+            raise ProtocolError("under somebody else's name")
+
+    def reject(self, packet: bytes, reason: str, now: float) -> None:
+        """Drop a packet: before login that ends the connection, after it too many do."""
+        self.service.counters["rejected"] += 1
+        self._rejected_count += 1
+        if self._rejected_count % NOTED_EVERY == 1 or not self.name:
+            self.service.effects.append(
+                effects.Rejected(self, packet[2], reason, self._rejected_count)
+            )
+        self._rejected.append(now)
+        while self._rejected[0] <= now - REJECTED_S:
+            self._rejected.popleft()
+        if not self.name:
+            self.close(reason)
+        elif len(self._rejected) >= REJECTED_MAX:
+            self.close(f"{REJECTED_MAX} packets rejected within a minute")
+
+    # ------------------------------------------------------------ login
+    def _set_deadline(self, now: float) -> None:
+        """Until the first complete packet; trickled bytes do not extend it (section 4)."""
+        self._deadline = self.service.timers.at(
+            now + self.service.settings.login_seconds,
+            lambda _now: self.close("too late to log in"),
+        )
+
+    def _credentials(self, packet: bytes) -> tuple[str, str]:
+        """Name and password. Raises ProtocolError for invalid UTF-8."""
+        try:
+            name = packet[8 : 8 + packet[7]].decode()
+            (password,) = CODEC.decode(packet)
+        except UnicodeDecodeError:
+            raise ProtocolError("the name is not UTF-8") from None
+        return name, password
+
+    @handles(packets.CONNECTION)
+    def _connection(self, packet: bytes, now: float) -> None:
+        name, password = self._credentials(packet)
+        if not is_name(name) or not is_password(password):
+            self._answer_login(BAD_PASSWORD, now)
+            return
+        self.waiting = True
+        self.service.effects.append(effects.CheckPassword(self, name, password))
+
+    def password_checked(self, name: str, ok: bool, now: float) -> None:
+        """The store and bcrypt have answered."""
+        self.waiting = False
+        if self.closing:
+            return
+        if not ok:
+            self._answer_login(BAD_PASSWORD, now)
+        elif not self.service.presence.claim(name, self):
+            self._answer_login(ALREADY_CONNECTED, now)
+        else:
+            self.name = name
+            self.name_bytes = name.encode()
+            self.service.channels.join_general(self)
+            self._answer_login(ACCEPTED, now)
+        self.service.resume(self, now)
+
+    def _answer_login(self, status: int, now: float) -> None:
+        self.outbox.push(packets.CONNECTION.encode_reply(self.service.date(now), status))
+        if status != ACCEPTED:
+            self.close("login refused")
+
+    @handles(packets.CREATE_ACCOUNT)
+    def _create_account(self, packet: bytes, now: float) -> None:
+        name, password = self._credentials(packet)
+        if not is_name(name) or not is_password(password):
+            self._answer_account(ACCOUNT_REFUSED, now)
+            return
+        self.waiting = True
+        self.service.effects.append(effects.CreateAccount(self, name, password))
+
+    def account_created(self, status: int, now: float) -> None:
+        """The store has answered: ACCOUNT_CREATED, NAME_TAKEN or ACCOUNT_REFUSED."""
+        self.waiting = False
+        if self.closing:
+            return
+        self._answer_account(status, now)
+        self.service.resume(self, now)
+
+    def _answer_account(self, status: int, now: float) -> None:
+        self.outbox.push(packets.CREATE_ACCOUNT.encode_reply(self.service.date(now), status))
+        if status == ACCOUNT_CREATED:
+            self._set_deadline(now)
+        else:
+            self.close("account refused")
+
+    # ------------------------------------------------------------ lobbies
+    @handles(packets.LOBBY_CREATION)
+    def _lobby_creation(self, packet: bytes, now: float) -> None:
+        info = LobbyInfo.of(packets.LOBBY_CREATION.decode_object(packet))
+        if info.owner != self.name:
+            raise ProtocolError("Owner is not the sender")
+        self.service.create(self, info, now)
+
+    @handles(packets.LOBBY_CONNECT)
+    def _lobby_connect(self, packet: bytes, now: float) -> None:
+        values = packets.LOBBY_CONNECT.decode_object(packet)
+        own = self.lobby is not None and self.lobby.info.filename == values["Filename"]
+        if own and self.lobby is not None and self.lobby.held:
+            self.service.hold(self, self.lobby, packet)
+        else:
+            self.service.enter(self, values["Filename"], values["Passcode"], now)
+
+    @handles(packets.LOBBY_DISCONNECT)
+    def _lobby_disconnect(self, packet: bytes, now: float) -> None:
+        _conforms(packet)
+        self.service.leave(self, now)
+
+    @handles(packets.LOBBY_FETCH)
+    def _lobby_fetch(self, packet: bytes, now: float) -> None:
+        _conforms(packet)
+        listing = self.service.lobby_listing(self.name)
+        self._list(packets.LOBBY_FETCH, listing, now)
+
+    @handles(packets.LOBBY_INFO_CHANGE)
+    def _lobby_info_change(self, packet: bytes, now: float) -> None:
+        values = packets.LOBBY_INFO_CHANGE.decode_object(packet)
+        if values["Owner"] != self.name:
+            raise ProtocolError("Owner is not the sender")
+        self.service.change_info(self, values, now)
+
+    @handles(packets.FETCH_DATABASE)
+    def _fetch_database(self, packet: bytes, now: float) -> None:
+        _conforms(packet)
+        if self.member is None or not self.member.loading:
+            raise ProtocolError("nothing to confirm: no canvas is being loaded")
+        self.service.confirmed(self, now)
+
+    @handles(packets.UPDATE_DATABASE)
+    def _update_database(self, packet: bytes, now: float) -> None:
+        _conforms(packet)
+        if not self.service.is_asked(self):
+            raise ProtocolError("nobody asked for the canvas to be saved")
+        self.service.saved_by_client(self, now)
+
+    # ------------------------------------------------------------ channels
+    @handles(packets.CHANNEL_CREATION)
+    def _channel_creation(self, packet: bytes, now: float) -> None:
+        self.service.channels.create(self, _channel_name(packet))
+
+    @handles(packets.CHANNEL_CONNECTION)
+    def _channel_connection(self, packet: bytes, now: float) -> None:
+        inside = self.lobby.info.filename if self.lobby is not None else None
+        self.service.channels.connect(self, _channel_name(packet), inside)
+
+    @handles(packets.CHANNEL_DISCONNECT)
+    def _channel_disconnect(self, packet: bytes, now: float) -> None:
+        self.service.channels.disconnect(self, _channel_name(packet))
+
+    @handles(packets.CHANNEL_MESSAGE)
+    def _channel_message(self, packet: bytes, now: float) -> None:
+        channel, content = split_message(CODEC.decode(packet)[0])
+        told = _codec.with_name(packet, self.name_bytes)
+        if content and not self.service.channels.say(self, channel, told):
+            raise Refused("not a member of this channel")
+
+    @handles(packets.CHANNEL_FETCH)
+    def _channel_fetch(self, packet: bytes, now: float) -> None:
+        _conforms(packet)
+        self._list(packets.CHANNEL_FETCH, self.service.channel_listing(self), now)
+
+    # ------------------------------------------------------------ drawing
+    @handles(*(kind for kind in PACKETS.values() if kind.relayed))
+    def _draw(self, packet: bytes, now: float) -> None:
+        mode = PACKETS[packet[2]].mode
+        if mode is not None and self.lobby is not None:
+            if mode is not self.lobby.info.drawing_mode:
+                raise ProtocolError(f"not in a lobby of {mode.value} mode")
+        _conforms(packet)
+        self.service.draw(self, _codec.with_name(packet, self.name_bytes), now)
+
+    # ------------------------------------------------------------ small things
+    def _list(self, kind: Packet, entries: list[dict[str, object]], now: float) -> None:
+        text = packets.cut_listing(entries)
+        self.outbox.push(kind.encode_list(self.service.date(now), text))
+
+
+def _conforms(packet: bytes) -> None:
+    """Raises ProtocolError when the data does not have its layout."""
+    fault = CODEC.check(packet)
+    if fault:
+        raise ProtocolError(fault)
+
+
+def _channel_name(packet: bytes) -> str:
+    (name,) = CODEC.decode(packet)
+    if not is_channel_name(name):
+        raise ProtocolError("not a channel's name")
+    return str(name)
+
+
+_EXPECTED = {k.id for k in PACKETS.values() if k.when not in (When.NEVER, When.IGNORED)}
+if set(HANDLERS) != _EXPECTED:
+    raise ImportError(f"packets without a handler, or the reverse: {set(HANDLERS) ^ _EXPECTED}")

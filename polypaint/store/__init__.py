@@ -1,0 +1,91 @@
+"""What a server needs of storage: the contracts, and the SQLite store that fulfils them.
+
+A `Store` keeps accounts and drawings, and may be far away: it is awaited. A `Journal` keeps what
+happened since, is always local, and is written before anybody sees it.
+
+Must never import the network. Counterpart: `polypaint.recovery` reads both.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from polypaint.paint.lobbies import LobbyInfo
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLobby:
+    """A drawing in the store, without its content. seq: of the last log record that is in it."""
+
+    number: int
+    info: LobbyInfo
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAccount:
+    """An account. created: UTC seconds."""
+
+    name: str
+    created: float
+
+
+class Store(Protocol):
+    """Accounts and drawings. Every method raises StoreError; writing, StoreFull too."""
+
+    async def password_hash(self, name: str) -> bytes | None:
+        """The bcrypt hash of an account; None when there is no such account."""
+
+    async def add_account(self, name: str, password_hash: bytes) -> bool:
+        """False when the name is taken."""
+
+    async def set_password(self, name: str, password_hash: bytes) -> bool:
+        """False when there is no such account."""
+
+    async def accounts(self) -> list[StoredAccount]:
+        """All accounts, by name."""
+
+    async def lobbies(self) -> list[StoredLobby]:
+        """All drawings, by number."""
+
+    async def load(self, number: int) -> tuple[dict[str, Any], list[bytes]]:
+        """A drawing as `Canvas.dump` gave it."""
+
+    async def save(
+        self, lobby: StoredLobby, meta: dict[str, Any], blobs: list[bytes], now: float
+    ) -> None:
+        """Keep a drawing, in one step; without meta only its info and seq. now: UTC seconds."""
+
+    async def check(self) -> list[str]:
+        """What is wrong with what is stored; empty when nothing is."""
+
+    async def close(self) -> None:
+        """Release everything."""
+
+
+class Journal(Protocol):
+    """The log of all lobbies since their drawings were last stored."""
+
+    torn_bytes: int
+    """What a killed server had begun to write and did not finish; nobody has seen it."""
+
+    def commit(self, batches: list[tuple[int, bytes]]) -> None:
+        """Keep these numbered batches, all or none. Raises StoreFull, StoreError."""
+
+    def batches(self) -> Iterator[tuple[int, bytes]]:
+        """Everything that is kept, in order. Raises StoreError for what is damaged."""
+
+    def trim(self, before: int) -> None:
+        """Forget batches with lower numbers. Raises StoreError."""
+
+    def set_aside(self) -> str:
+        """Begin an empty journal and keep the old one for examination; where it is now."""
+
+    def use_reserve(self) -> bool:
+        """Give up the room that was put by for a full disk; False when there is none."""
+
+    def fill_reserve(self) -> None:
+        """Put room by for a full disk. Raises StoreFull."""
+
+    def close(self) -> None:
+        """Release everything."""

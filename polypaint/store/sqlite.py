@@ -1,0 +1,389 @@
+"""The embedded store: two SQLite files in one folder.
+
+`store.db` holds accounts and drawings; one thread of its own works on it, so a large drawing being
+written never waits on the event loop, nor it on the drawing. `journal.db` is written on the event
+loop, one transaction per flush: in WAL mode without fsync this costs some 5 µs and survives a
+killed process; with durability `power` every commit is synced.
+
+Must never be imported by the domain. Counterpart: `polypaint.store`, the contracts.
+"""
+
+import asyncio
+import errno
+import fcntl
+import os
+import sqlite3
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, TypeVar
+
+import numpy as np
+import orjson
+
+from polypaint.errors import StoreError, StoreFull
+from polypaint.paint.lobbies import LobbyInfo
+from polypaint.store import StoredAccount, StoredLobby
+
+VERSION: Final = 1
+PART_BYTES: Final = 4 << 20
+RESERVE_BYTES: Final = 4 << 20
+NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+WAL_HEADER: Final = 32
+WAL_FRAME_HEADER: Final = 24
+
+SCHEMA: Final = """
+CREATE TABLE accounts (
+    name TEXT PRIMARY KEY,
+    hash BLOB NOT NULL,
+    created REAL NOT NULL
+) WITHOUT ROWID, STRICT;
+CREATE TABLE lobbies (
+    number INTEGER PRIMARY KEY,
+    filename TEXT NOT NULL UNIQUE,
+    owner TEXT NOT NULL,
+    mode TEXT NOT NULL,
+    protection TEXT NOT NULL,
+    passcode TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    meta BLOB NOT NULL,
+    saved REAL NOT NULL
+) STRICT;
+CREATE TABLE parts (
+    number INTEGER NOT NULL REFERENCES lobbies,
+    part INTEGER NOT NULL,
+    data BLOB NOT NULL,
+    PRIMARY KEY (number, part)
+) STRICT;
+"""
+JOURNAL_SCHEMA: Final = """
+CREATE TABLE journal (
+    batch INTEGER PRIMARY KEY,
+    crc INTEGER NOT NULL,
+    data BLOB NOT NULL
+) STRICT;
+"""
+
+T = TypeVar("T")
+
+
+class _Translated:
+    """SQLite's errors as ours."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        _: TracebackType | None,
+    ) -> None:
+        if not isinstance(error, sqlite3.Error | OSError):
+            return
+        code = getattr(error, "sqlite_errorcode", None)
+        if code == sqlite3.SQLITE_FULL or (code or 0) & 0xFF == sqlite3.SQLITE_IOERR:
+            raise StoreFull(f"{self._what}: no room on the disk ({error})") from error
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            raise StoreFull(f"{self._what}: {error.strerror}") from error
+        raise StoreError(f"{self._what}: {error}") from error
+
+
+def _open(path: Path, schema: str, synchronous: str) -> sqlite3.Connection:
+    """A connection to a file of our version. Raises StoreError."""
+    with _Translated(str(path)):
+        db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0)
+        db.execute("PRAGMA locking_mode = EXCLUSIVE")
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute(f"PRAGMA synchronous = {synchronous}")
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
+            db.executescript(f"BEGIN; {schema} PRAGMA user_version = {VERSION}; COMMIT;")
+        elif version != VERSION:
+            db.close()
+            raise StoreError(
+                f"{path} was written by another version of polypaint-fast "
+                f"(format {version}, this one knows {VERSION}); start that version instead"
+            )
+    return db
+
+
+class DataFolder:
+    """A folder that one process uses at a time. Raises StoreError when another does."""
+
+    def __init__(self, path: Path, durability: str = "process") -> None:
+        self.path = path
+        self._lock = -1
+        with _Translated(f"the data folder {path}"):
+            path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._lock)
+            raise StoreError(
+                f"the data folder {path} is in use by another polypaint-fast; "
+                "stop it, or choose another folder with --data"
+            ) from None
+        synchronous = "FULL" if durability == "power" else "OFF"
+        try:
+            self.store = SqliteStore(path / "store.db", synchronous)
+            self.journal = SqliteJournal(path / "journal.db", synchronous)
+        except BaseException:
+            os.close(self._lock)
+            raise
+
+    async def close(self) -> None:
+        """Release everything."""
+        await self.store.close()
+        self.journal.close()
+        os.close(self._lock)
+
+
+class SqliteStore:
+    """See `polypaint.store.Store`."""
+
+    def __init__(self, path: Path, synchronous: str = "OFF") -> None:
+        self._db = _open(path, SCHEMA, synchronous)
+        self._thread = ThreadPoolExecutor(1, "store")
+
+    async def _do(self, what: str, work: Callable[..., T], *arguments: object) -> T:
+        def translated() -> T:
+            with _Translated(what):
+                return work(*arguments)
+            raise AssertionError("unreachable")
+
+        return await asyncio.get_running_loop().run_in_executor(self._thread, translated)
+
+    async def password_hash(self, name: str) -> bytes | None:
+        """See `polypaint.store.Store`."""
+        rows = await self._do("reading an account", self._query, _HASH, name)
+        return rows[0][0] if rows else None
+
+    async def add_account(self, name: str, password_hash: bytes) -> bool:
+        """See `polypaint.store.Store`."""
+        values = (name, password_hash, time.time())
+        return await self._do("creating an account", self._change, _ADD, *values) == 1
+
+    async def set_password(self, name: str, password_hash: bytes) -> bool:
+        """See `polypaint.store.Store`."""
+        return await self._do("changing a password", self._change, _SET, password_hash, name) == 1
+
+    async def accounts(self) -> list[StoredAccount]:
+        """See `polypaint.store.Store`."""
+        rows = await self._do("reading accounts", self._query, _ACCOUNTS)
+        return [StoredAccount(*row) for row in rows]
+
+    async def lobbies(self) -> list[StoredLobby]:
+        """See `polypaint.store.Store`."""
+        rows = await self._do("reading drawings", self._query, _LOBBIES)
+        return [StoredLobby(number, LobbyInfo(*info), seq) for number, *info, seq in rows]
+
+    async def load(self, number: int) -> tuple[dict[str, Any], list[bytes]]:
+        """See `polypaint.store.Store`."""
+        return await self._do("reading a drawing", self._load, number)
+
+    async def save(
+        self, lobby: StoredLobby, meta: dict[str, Any], blobs: list[bytes], now: float
+    ) -> None:
+        """See `polypaint.store.Store`."""
+        await self._do("storing a drawing", self._save, lobby, meta, blobs, now)
+
+    async def check(self) -> list[str]:
+        """See `polypaint.store.Store`."""
+        return await self._do("checking", self._check)
+
+    async def close(self) -> None:
+        """See `polypaint.store.Store`."""
+        await self._do("closing", self._db.close)
+        self._thread.shutdown()
+
+    # ------------------------------------------------------------ on the thread
+    def _query(self, sql: str, *values: object) -> list[Any]:
+        return self._db.execute(sql, values).fetchall()
+
+    def _change(self, sql: str, *values: object) -> int:
+        return self._db.execute(sql, values).rowcount
+
+    def _save(
+        self, lobby: StoredLobby, meta: dict[str, Any], blobs: list[bytes], now: float
+    ) -> None:
+        info = lobby.info
+        row = (info.filename, info.owner, info.mode, info.protection, info.passcode, lobby.seq)
+        if not meta:
+            self._db.execute(_UPDATE, (*row, now, lobby.number))
+            return
+        payload = zlib.compress(_joined(blobs), 1)
+        parts = [payload[at : at + PART_BYTES] for at in range(0, len(payload), PART_BYTES)]
+        db = self._db
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            db.execute(_REPLACE, (lobby.number, *row, orjson.dumps(meta), now))
+            db.execute("DELETE FROM parts WHERE number = ?", (lobby.number,))
+            numbered = [(lobby.number, i, part) for i, part in enumerate(parts)]
+            db.executemany("INSERT INTO parts VALUES (?, ?, ?)", numbered)
+            db.execute("COMMIT")
+        except BaseException:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
+
+    def _load(self, number: int) -> tuple[dict[str, Any], list[bytes]]:
+        rows = self._query("SELECT meta FROM lobbies WHERE number = ?", number)
+        if not rows:
+            raise StoreError(f"there is no drawing number {number}")
+        parts = self._query("SELECT data FROM parts WHERE number = ? ORDER BY part", number)
+        try:
+            payload = zlib.decompress(b"".join(part for (part,) in parts))
+            return orjson.loads(rows[0][0]), _split(payload)
+        except (zlib.error, ValueError) as error:
+            raise StoreError(f"drawing number {number} is damaged: {error}") from error
+
+    def _check(self) -> list[str]:
+        wrong = [f"store.db: {row[0]}" for row in self._query("PRAGMA integrity_check")]
+        return [] if wrong == ["store.db: ok"] else wrong
+
+
+_HASH: Final = "SELECT hash FROM accounts WHERE name = ?"
+_ADD: Final = "INSERT INTO accounts VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+_SET: Final = "UPDATE accounts SET hash = ? WHERE name = ?"
+_ACCOUNTS: Final = "SELECT name, created FROM accounts ORDER BY name"
+_LOBBIES: Final = (
+    "SELECT number, filename, owner, mode, protection, passcode, seq FROM lobbies ORDER BY number"
+)
+_UPDATE: Final = (
+    "UPDATE lobbies SET filename = ?, owner = ?, mode = ?, protection = ?, passcode = ?, seq = ?, "
+    "saved = ? WHERE number = ?"
+)
+_REPLACE: Final = (
+    "INSERT INTO lobbies VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (number) DO UPDATE SET "
+    "protection = excluded.protection, passcode = excluded.passcode, seq = excluded.seq, "
+    "meta = excluded.meta, saved = excluded.saved"
+)
+
+
+def _joined(blobs: list[bytes]) -> bytes:
+    """u32 count, u32 sizes, the blobs."""
+    sizes = np.array([len(blobs), *map(len, blobs)], "<u4")
+    return b"".join([sizes.tobytes(), *blobs])
+
+
+def _split(payload: bytes) -> list[bytes]:
+    """What `_joined` joined. Raises ValueError."""
+    count = int(np.frombuffer(payload, "<u4", 1)[0])
+    sizes = np.frombuffer(payload, "<u4", count, 4)
+    ends = np.cumsum(sizes, dtype=np.int64) + 4 + 4 * count
+    if count and int(ends[-1]) != len(payload):
+        raise ValueError("its blobs do not add up")
+    return [
+        payload[end - size : end] for end, size in zip(ends.tolist(), sizes.tolist(), strict=True)
+    ]
+
+
+class SqliteJournal:
+    """See `polypaint.store.Journal`."""
+
+    def __init__(self, path: Path, synchronous: str = "OFF") -> None:
+        self._path = path
+        self._synchronous = synchronous
+        self._reserve = path.with_name("reserve")
+        self.torn_bytes = torn_bytes(path.with_name(path.name + "-wal"))
+        self._db = _open(path, JOURNAL_SCHEMA, synchronous)
+
+    def commit(self, batches: list[tuple[int, bytes]]) -> None:
+        """See `polypaint.store.Journal`."""
+        db = self._db
+        with _Translated("writing the journal"):
+            if len(batches) == 1:
+                number, data = batches[0]
+                db.execute(_COMMIT, (number, zlib.crc32(data), data))
+                return
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                rows = [(number, zlib.crc32(data), data) for number, data in batches]
+                db.executemany(_COMMIT, rows)
+                db.execute("COMMIT")
+            except BaseException:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+                raise
+
+    def batches(self) -> Iterator[tuple[int, bytes]]:
+        """See `polypaint.store.Journal`."""
+        with _Translated("reading the journal"):
+            for number, crc, data in self._db.execute("SELECT * FROM journal ORDER BY batch"):
+                if zlib.crc32(data) != crc:
+                    raise StoreError(f"journal batch {number} is damaged")
+                yield number, data
+
+    def trim(self, before: int) -> None:
+        """See `polypaint.store.Journal`."""
+        with _Translated("trimming the journal"):
+            self._db.execute("DELETE FROM journal WHERE batch < ?", (before,))
+
+    def use_reserve(self) -> bool:
+        """See `polypaint.store.Journal`."""
+        try:
+            self._reserve.unlink()
+        except FileNotFoundError:
+            return False
+        return True
+
+    def fill_reserve(self) -> None:
+        """See `polypaint.store.Journal`."""
+        if self._reserve.exists() and self._reserve.stat().st_size == RESERVE_BYTES:
+            return
+        partial = self._reserve.with_name("reserve.partial")
+        with _Translated("putting room by for a full disk"):
+            try:
+                partial.write_bytes(bytes(RESERVE_BYTES))
+            except OSError:
+                partial.unlink(missing_ok=True)
+                raise
+            partial.replace(self._reserve)
+
+    def set_aside(self) -> str:
+        """See `polypaint.store.Journal`."""
+        aside = self._path.with_name(f"journal-damaged-{int(time.time())}.db")
+        self.close()
+        with _Translated("setting the journal aside"):
+            self._path.rename(aside)
+        self._db = _open(self._path, JOURNAL_SCHEMA, self._synchronous)
+        return str(aside)
+
+    def close(self) -> None:
+        """See `polypaint.store.Journal`."""
+        with _Translated("closing the journal"):
+            self._db.close()
+
+
+_COMMIT: Final = "INSERT INTO journal VALUES (?, ?, ?)"
+
+
+def torn_bytes(wal: Path) -> int:
+    """Bytes at the end of a write-ahead log that belong to a transaction that never ended.
+
+    SQLite ignores them; they are worth a line in the log. Frames left over from before the log
+    last began anew carry other salts and do not count.
+    """
+    try:
+        data = wal.read_bytes()
+    except FileNotFoundError:
+        return 0
+    if len(data) < WAL_HEADER:
+        return len(data)
+    frame = WAL_FRAME_HEADER + int.from_bytes(data[8:12], "big")
+    salts = data[16:24]
+    at = committed = WAL_HEADER
+    while at + WAL_FRAME_HEADER <= len(data) and data[at + 8 : at + 16] == salts:
+        commits = data[at + 4 : at + 8] != b"\0\0\0\0"
+        at += frame
+        if commits and at <= len(data):
+            committed = at
+    return min(at, len(data)) - committed

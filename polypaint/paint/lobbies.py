@@ -125,7 +125,7 @@ class Guest(Protocol):
 class Member:
     """A guest in a lobby.
 
-    shifted_at: when they were last sent a replay; loading: they have not confirmed it yet;
+    shifted_at: when they were last sent a replay; loading: replays that they have not confirmed;
     confirming: nor that it came in mid-session; behind: they drew before they confirmed, so they
     need another; again: they need another as soon as this one is on its way; waited_for: the lobby
     is frozen until they confirm.
@@ -133,7 +133,7 @@ class Member:
 
     guest: Guest
     shifted_at: float = float("-inf")
-    loading: bool = False
+    loading: int = 0
     confirming: bool = False
     behind: bool = False
     again: bool = False

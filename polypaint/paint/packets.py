@@ -317,7 +317,7 @@ APPLY_FILTER_SELECTION = _drawing(
     22,
     "APPLY_FILTER_SELECTION",
     "Filter one's selection: `grayscale`, `invert`, `blur`, others.",
-    Body(tail=Tail("filter", "text", 1, FILTER_BYTES_MAX)),
+    Body(tail=Tail("filter_name", "text", 1, FILTER_BYTES_MAX)),
     Mode.PIXEL,
 )
 RESIZE_CANVAS = _drawing(23, "RESIZE_CANVAS", "Give the canvas a new size.", _canvas("f64"))

@@ -294,7 +294,7 @@ class PaintService:
         date = self.date(now)
         outbox = member.guest.outbox
         member.shifted_at = now
-        member.loading = True
+        member.loading += 1
         self._freeze(member.guest, True, now)
         outbox.push(FETCH_DATABASE.encode_reply(date))
         outbox.push_replay(lobby.snapshot(date))
@@ -330,7 +330,8 @@ class PaintService:
             if not lobby.frozen:
                 self._thaw(lobby, now)
         behind = member.behind
-        member.loading = member.confirming = member.behind = False
+        member.loading -= 1
+        member.confirming = member.behind = False
         if behind:
             self.resync(lobby, member, now)
 

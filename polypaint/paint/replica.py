@@ -51,9 +51,14 @@ class Outcome(Enum):
 
 @dataclass(slots=True, eq=False)
 class Own:
-    """A drawing packet of one's own. absorbed: a replay has it, or it was not accepted."""
+    """A drawing packet of one's own.
+
+    shifts: how often others had shifted positions when it was made; absorbed: a replay has it, or
+    it was not accepted.
+    """
 
     packet: bytes
+    shifts: int = 0
     absorbed: bool = False
     done: bool = False
     outcome: Outcome | None = None
@@ -91,14 +96,18 @@ class Replica:
     _out: list[bytes] = field(default_factory=list)
     _finished: list[Own] = field(default_factory=list)
     _fresh: bool = False
+    _shifts: int = 0
 
     def __post_init__(self) -> None:
         self.canvas = empty_canvas(self.info.drawing_mode)
 
     # ------------------------------------------------------------ what the owner does
     def draw(self, packet: bytes) -> Own:
-        """Draw: a whole packet that conforms, under one's own name. It comes out of `finished`."""
-        own = Own(packet)
+        """Draw: a whole packet that conforms, under one's own name. It comes out of `finished`.
+
+        Positions in it are those of `canvas` now, and of the packets drawn before it.
+        """
+        own = Own(packet, self._shifts)
         self._waiting.append(own)
         self._send_waiting()
         return own
@@ -158,6 +167,7 @@ class Replica:
                 self.doubtful = True
             elif decode(packet)[0] > self._count():
                 self._apply_own(own)
+        self._shifts += PACKETS[packet[2]].shifts
         self._apply(packet)
 
     def _under_way(self) -> Own | None:
@@ -181,6 +191,7 @@ class Replica:
         """The canvas comes anew: confirm at once, and draw nothing before that has been heard."""
         self.canvas.clear()
         self._fresh = True
+        self._shifts += 1
         self.loaded = True
         self.version += 1
         self.doubtful = False
@@ -218,6 +229,10 @@ class Replica:
             self._fence(_Answer.BEFORE)
         while self._waiting:
             own = self._waiting.popleft()
+            if PACKETS[own.packet[2]].indices and own.shifts != self._shifts:
+                own.outcome, own.reason = Outcome.REFUSED, "positions have changed meanwhile"
+                self._finished.append(own)
+                continue
             self._pending.append(own)
             self._out.append(own.packet)
             self._fence(_Answer.AFTER)

@@ -157,7 +157,9 @@ class Peer:
 
     def create(self, filename: str, mode: str = "stroke", **other: str) -> "Peer":
         """LOBBY_CREATION."""
-        return self.send(packets.LOBBY_CREATION, lobby(filename, self.name.decode(), mode, **other))
+        return self.send(
+            packets.LOBBY_CREATION, lobby(filename, self.name.decode(), mode, **other)
+        )
 
     def join(self, filename: str, passcode: str = "") -> "Peer":
         """LOBBY_CONNECT."""

@@ -362,6 +362,9 @@ class PaintService:
             if packet[2] == LOBBY_CONNECT.id:
                 self._answer(session, LOBBY_CONNECT, CONNECTED, now)
                 continue
+            if packet[2] == FETCH_DATABASE.id:
+                self.confirmed(session, now)
+                continue
             try:
                 self._draw(lobby, member, packet, now)
             except Refused as refusal:

@@ -104,6 +104,11 @@ class Session:
         """Is there something that `work` could handle?"""
         return bool(self._inbox) and not self.waiting and not self.closing
 
+    @property
+    def held(self) -> bool:
+        """Do packets of this session wait for its lobby to thaw? Later ones wait behind them."""
+        return self.lobby is not None and any(guest is self for guest, _ in self.lobby.held)
+
     def lost(self, now: float) -> None:
         """The connection is gone."""
         self._deadline.cancel()
@@ -268,9 +273,9 @@ class Session:
     @handles(packets.LOBBY_CONNECT)
     def _lobby_connect(self, packet: bytes, now: float) -> None:
         values = packets.LOBBY_CONNECT.decode_object(packet)
-        own = self.lobby is not None and self.lobby.info.filename == values["Filename"]
-        if own and self.lobby is not None and self.lobby.held:
-            self.service.hold(self, self.lobby, packet)
+        lobby = self.lobby
+        if lobby is not None and lobby.info.filename == values["Filename"] and self.held:
+            self.service.hold(self, lobby, packet)
         else:
             self.service.enter(self, values["Filename"], values["Passcode"], now)
 
@@ -297,7 +302,10 @@ class Session:
         _conforms(packet)
         if self.member is None or not self.member.loading:
             raise ProtocolError("nothing to confirm: no canvas is being loaded")
-        self.service.confirmed(self, now)
+        if self.lobby is not None and self.held and not self.member.waited_for:
+            self.service.hold(self, self.lobby, packet)
+        else:
+            self.service.confirmed(self, now)
 
     @handles(packets.UPDATE_DATABASE)
     def _update_database(self, packet: bytes, now: float) -> None:

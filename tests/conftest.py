@@ -1,0 +1,128 @@
+"""Real servers for tests: in this process, or as `polypaint-fast` on free ports with a folder."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import hypothesis
+import pytest
+import uvloop
+
+from polypaint.server import Server
+from polypaint.settings import load
+
+hypothesis.settings.register_profile("default", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("default")
+
+START_S = 30
+
+
+@asynccontextmanager
+async def serving(data: Path, **flags) -> AsyncIterator[Server]:
+    """A server in this event loop."""
+    given = {"paint_port": 0, "web_port": 0, "bcrypt_rounds": 4, "data": data}
+    server = Server(load(given | flags))
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.stop()
+
+
+class Process:
+    """`polypaint-fast serve` as an operator runs it."""
+
+    def __init__(self, folder: Path, *flags: str) -> None:
+        self.folder = folder
+        self.data = folder / "data"
+        self.flags = flags
+        self.log = folder / "log"
+        self.child: subprocess.Popen[bytes] | None = None
+        self.ready: dict[str, str | int] = {}
+
+    def start(self, *, wait: bool = True) -> "Process":
+        ready = self.folder / "ready"
+        ready.unlink(missing_ok=True)
+        argv = [sys.executable, "-m", "polypaint", "--data", str(self.data)]
+        argv += ["--paint-port", "0", "--web-port", "0", "--bcrypt-rounds", "4"]
+        argv += ["--ready-file", str(ready), *self.flags]
+        with self.log.open("ab") as log:
+            self.child = subprocess.Popen(argv, stdout=log, stderr=log, cwd=self.folder)
+        deadline = time.monotonic() + START_S
+        while wait and not ready.exists():
+            assert self.child.poll() is None, self.log.read_text()
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.01)
+        if wait:
+            self.ready = json.loads(ready.read_text())
+        return self
+
+    @property
+    def paint(self) -> str:
+        return str(self.ready["paint"])
+
+    @property
+    def web(self) -> str:
+        return str(self.ready["web"])
+
+    @property
+    def websocket(self) -> str:
+        return self.web.replace("http", "ws", 1) + "/ws/paint"
+
+    def kill(self) -> None:
+        """kill -9."""
+        assert self.child is not None
+        self.child.kill()
+        self.child.wait()
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Ask it to stop; its exit status."""
+        assert self.child is not None
+        self.child.send_signal(number)
+        return self.child.wait(15)
+
+    def get(self, path: str, **headers: str) -> tuple[int, bytes]:
+        """HTTP GET: status and body."""
+        return http(self.web + path, **headers)
+
+
+def http(url: str, data: bytes | None = None, method: str = "GET", **headers: str):
+    """(status, body) of one request."""
+    named = {key.replace("_", "-"): value for key, value in headers.items()}
+    request = urllib.request.Request(url, data, named, method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read()
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Iterator[Process]:
+    """A started `polypaint-fast`."""
+    running = Process(tmp_path).start()
+    yield running
+    if running.child is not None and running.child.poll() is None:
+        assert running.stop() == 0, running.log.read_text()
+    assert "Traceback" not in running.log.read_text()
+
+
+def pytest_asyncio_loop_factories(config, item):
+    """Tests run on uvloop, as the server does; those marked `both_loops` on asyncio's loop too."""
+    factories = {"uvloop": uvloop.new_event_loop}
+    if item.get_closest_marker("both_loops"):
+        factories["asyncio"] = asyncio.new_event_loop
+    return factories
+
+
+os.environ.pop("POLYPAINT_DATA", None)

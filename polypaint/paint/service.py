@@ -198,7 +198,7 @@ class PaintService:
         self.leave(session, now)
         if not lobby.members:
             self.channels.open_lobby(lobby.info.filename)
-        member = Member(session, now)
+        member = Member(session)
         lobby.members[session.name] = member
         lobby.active_at = now
         session.lobby, session.member = lobby, member

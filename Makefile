@@ -5,6 +5,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
 INSTALLED := .venv/installed
 SOURCES := pyproject.toml setup.py $(wildcard polypaint/*.pyx)
 ARGS ?=

@@ -1,6 +1,6 @@
 """A bot that answers: say `!lobbies`, `!who` or `!help` in General.
 
-    python examples/chat_bot.py 127.0.0.1:7600
+python examples/chat_bot.py 127.0.0.1:7600
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """A bot that draws: a spiral, stroke by stroke, into a drawing that you can watch.
 
-    python examples/draw_bot.py 127.0.0.1:7600 harbour
+python examples/draw_bot.py 127.0.0.1:7600 harbour
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Watch a drawing live in a terminal: every character shows two pixels, as half blocks.
 
-    python examples/watch.py 127.0.0.1:7600 harbour
+python examples/watch.py 127.0.0.1:7600 harbour
 """
 
 import argparse

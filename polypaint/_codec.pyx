@@ -5,10 +5,10 @@
     Splitter   any chunking of a byte stream -> whole packets
     Codec      a table of layouts -> check, decode and encode the data of every packet type
     Relay      what the members of one lobby say in one turn of the loop, each packet once
-    Outbox     what one peer has still to be sent: private packets and its share of a Relay, in order
+    Outbox     what one peer has still to be sent: private packets, its share of a Relay, in order
     Turn       the relays and outboxes that have something new; seal, (commit the journal), release
 
-A packet (little endian): u16 size · u8 type · u32 date · u8 name length N · N bytes of name · data.
+A packet (little endian): u16 size · u8 type · u32 date · u8 length N · N bytes of name · data.
 
 LIFETIME. Arrays that `Codec.decode` returns are views of the packet (a `bytes` object, which they
 keep alive): no copy is made, and they are read-only and may be unaligned. The exception is numbers
@@ -45,7 +45,7 @@ cdef enum:
     PACKET_MAX = 65535
     INT_MAX = 0x7FFFFF          # numbers up to this are i32, all other bit patterns are f32
     FIELDS_MAX = 8
-    PIXEL_COORDINATE_MAX = 1 << 24   # f32 pixel coordinates are clamped to this: far off any canvas
+    PIXEL_COORDINATE_MAX = 1 << 24   # f32 pixel coordinates are clamped to this: far away
 
 # Kinds of a field. The names are what `paint/packets.py` declares.
 cdef enum FieldKind:
@@ -527,7 +527,7 @@ cdef class Codec:
     def decode(self, bytes packet not None, bint reply=False):
         """The values in a packet's data, in the order of its layout, as a tuple.
 
-        number → int as written as i32, float as f32 · index → int · rgba → bytes of 4 · f64 → float
+        number → int if written as i32, else float · index → int · rgba → 4 bytes · f64 → float
         points_f32 → float32 (n, 2) · points_number → int32 (n, 2), floats rounded half up ·
         indices → int32 (n,) · text → str. Raises ProtocolError for data that does not conform.
         """
@@ -870,12 +870,12 @@ cdef class Outbox:
     cdef Turn turn
     cdef Relay relay
     cdef readonly int64_t id
-    cdef size_t cursor                   # bytes of the relay's turn that this peer has or must not get
+    cdef size_t cursor                   # bytes of the relay's turn that are dealt with
     cdef bint dirty
     cdef list staged, sealed
     cdef object ready
     cdef readonly Py_ssize_t queued      # private and relayed
-    cdef readonly Py_ssize_t replaying   # of replays; fed as the peer drains, not a sign of slowness
+    cdef readonly Py_ssize_t replaying   # of replays: no sign of slowness
 
     def __cinit__(self, Turn turn not None):
         turn.next_id += 1

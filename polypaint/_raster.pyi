@@ -3,17 +3,17 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-Pixels: TypeAlias = npt.NDArray[np.uint32]
-Points: TypeAlias = npt.NDArray[np.int32]
+_Pixels: TypeAlias = npt.NDArray[np.uint32]
+_Points: TypeAlias = npt.NDArray[np.int32]
 
-def stamp(canvas: Pixels, points: Points, size: int, colour: int) -> None: ...
-def fill(canvas: Pixels, x: int, y: int, colour: int) -> int: ...
+def stamp(canvas: _Pixels, points: _Points, size: int, colour: int) -> None: ...
+def fill(canvas: _Pixels, x: int, y: int, colour: int) -> int: ...
 def place(
-    canvas: Pixels,
-    source: Pixels,
+    canvas: _Pixels,
+    source: _Pixels,
     offset: tuple[int, int],
     cut: tuple[int, int],
     target: tuple[int, int, int, int],
     angle: float,
 ) -> None: ...
-def squares(pixels: Pixels, background: int, spill: bool) -> tuple[Pixels, Points, Points]: ...
+def squares(pixels: _Pixels, background: int, spill: bool) -> tuple[_Pixels, _Points, _Points]: ...

@@ -124,7 +124,7 @@ def place(uint32_t[:, ::1] canvas, const uint32_t[:, :] source, (int, int) offse
     """Write a floating selection onto the canvas, nearest neighbour, clipped.
 
     source: the pixels that were cut, (rows, columns). cut: width and height of the rectangle as it
-    was drawn; offset: where in it `source` lies (what was off canvas is transparent). target: x, y,
+    was drawn; offset: where in it `source` lies (what was off canvas is clear). target: x, y,
     width, height now; angle: degrees clockwise about its centre. Every pixel centre of the target
     is mapped back into the cut rectangle.
     """

@@ -1,7 +1,7 @@
 """The paint protocol's packets, decoded in plain Python from its text alone.
 
-Written without looking at the codec, for the codec to be compared with. Slow and simple. `Bad` says
-that data does not conform.
+Written without looking at the codec, for the codec to be compared with. Slow and simple. `Bad`
+says that data does not conform.
 """
 
 import math

@@ -375,7 +375,7 @@ async def test_a_port_that_is_taken(tmp_path):
 async def test_a_certificate_that_is_none(tmp_path):
     nothing = tmp_path / "nothing.pem"
     nothing.write_text("x")
-    with pytest.raises(SettingsError, match="nothing.pem"):
+    with pytest.raises(SettingsError, match=r"nothing\.pem"):
         async with serving(tmp_path / "data", tls_cert=nothing, tls_key=nothing):
             pass
 
@@ -654,6 +654,8 @@ async def test_stopping_twice_as_long_as_allowed(tmp_path, monkeypatch):
             await (await ada.create("d")).add_stroke(0, RED, 1, 1, [(1, 1)])
             server.store.save = never
     assert isinstance(server_, Server)
-    async with serving(tmp_path) as server:
-        async with connect(server.addresses["paint"], "bob", "pw", create=True) as bob:
-            assert len((await bob.join("d")).canvas.strokes) == 1
+    async with (
+        serving(tmp_path) as server,
+        connect(server.addresses["paint"], "bob", "pw", create=True) as bob,
+    ):
+        assert len((await bob.join("d")).canvas.strokes) == 1

@@ -20,10 +20,9 @@ import pytest
 
 from polypaint import _codec
 from polypaint._codec import Splitter
-from polypaint.errors import Refused
 from polypaint.paint import packets
 from polypaint.paint.canvas import Canvas
-from polypaint.paint.lobbies import Lobby, LobbyInfo, empty_canvas, records
+from polypaint.paint.lobbies import LobbyInfo, empty_canvas, records
 from polypaint.paint.packets import PACKETS, Mode
 from polypaint.paint.replica import Outcome, Replica
 from polypaint.paint.strokes import StrokeCanvas
@@ -136,7 +135,7 @@ class Client:
             if self.wants_in:
                 self.connect()
             return
-        if replica is None or not replica.loaded or not replica.version and self.name != "c0":
+        if replica is None or not replica.loaded or (not replica.version and self.name != "c0"):
             return
         if rng.random() < 0.03:
             self.lose()
@@ -383,7 +382,7 @@ def same(one: Canvas, other: Canvas) -> bool:
             and one.selected() == other.selected()
             and _codec.numbered(one.strokes, 12) == _codec.numbered(other.strokes, 12)
         )
-    (meta, blobs), (other_meta, other_blobs) = one.dump(), other.dump()
+    (meta, _), (other_meta, _) = one.dump(), other.dump()
     order = sorted(meta["floating"]), sorted(other_meta["floating"])
     return (
         order[0] == order[1]

@@ -84,7 +84,7 @@ class Body:
     rule: str = "none"
     rule_max: float = 0
 
-    def row(self, type_id: int, reply: bool) -> "_codec.Row":
+    def row(self, type_id: int, reply: bool) -> tuple[Any, ...]:
         """This layout as the codec takes it."""
         tail = self.tail or Tail("", "none", 0, 0)
         fields = tuple((f.kind, float(f.low), float(f.high)) for f in self.fields)

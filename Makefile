@@ -1,6 +1,6 @@
 # make run   install into .venv and start the server
 # make test  the same, then lint, types and every test
-.PHONY: run install test lint types unit fuzz bench generate clean
+.PHONY: run install test lint types unit bench generate clean
 .DEFAULT_GOAL := run
 
 PYTHON ?= python3
@@ -45,6 +45,13 @@ unit: .venv/dev
 	$(BIN)/pytest -n auto --cov --cov-report=term $(ARGS)
 
 test: lint types unit
+
+# Ratios to a relay in C in the same run; figures of the codec; large drawings.
+bench: .venv/dev
+	$(BIN)/python benchmarks/end_to_end.py $(ARGS)
+	$(BIN)/python benchmarks/drawings.py
+	$(BIN)/python benchmarks/journal.py
+	$(BIN)/pytest benchmarks -q --no-cov --benchmark-columns=median,ops
 
 generate: .venv/dev
 	$(BIN)/python ci/generate.py

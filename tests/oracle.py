@@ -31,7 +31,7 @@ REPLIES = {
 
 def frames(stream: bytes) -> tuple[list[bytes], bytes, bool]:
     """(packets, what is left, whether framing is lost)."""
-    packets = []
+    packets: list[bytes] = []
     while len(stream) >= 2:
         size = stream[0] + 256 * stream[1]
         if size < 8 or (len(stream) >= 8 and size < 8 + stream[7]):
@@ -90,7 +90,8 @@ def decode(packet: bytes, reply: bool = False) -> tuple[Any, ...]:
     if type_id not in table:
         raise Bad("no layout")
     kind, *rest = table[type_id]
-    return _DECODERS[kind](data, *rest)
+    values: tuple[Any, ...] = _DECODERS[str(kind)](data, *rest)
+    return values
 
 
 def _empty(data: bytes) -> tuple[Any, ...]:

@@ -1,0 +1,263 @@
+"""The load generator: opens and logs in peers, drives them from C, reads the server's CPU time.
+
+A delivery is one packet at one receiver. Figures: deliveries per second, server CPU per delivery
+(µs, all threads, user and system), latency percentiles (µs), packets lost and out of order (0).
+The server runs on CPU 0 and the generator on CPU 1 where there are two.
+"""
+
+import contextlib
+import ctypes
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from polypaint._codec import Splitter
+from polypaint.paint import packets
+
+HERE = Path(__file__).resolve().parent
+BUILD = HERE.parent / "build" / "benchmarks"
+SAMPLES = 1 << 20
+POINTS = 32
+DATE = 1_523_750_400
+TRIES = 3
+
+
+class Result(ctypes.Structure):
+    _fields_ = [
+        *((n, ctypes.c_uint64) for n in ("sent", "delivered", "lost", "disorder", "samples")),
+        ("seconds", ctypes.c_double),
+        ("latency_us", ctypes.c_float * SAMPLES),
+    ]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One measurement."""
+
+    deliveries_per_s: float
+    cpu_us: float
+    p50_us: float
+    p99_us: float
+    lost: int
+    disorder: int
+
+    def row(self) -> dict[str, float]:
+        return {name: round(value, 3) for name, value in vars(self).items()}
+
+
+@dataclass(frozen=True)
+class Load:
+    """What is asked of a server. rate: packets a second and sender; 0 keeps `window` under way."""
+
+    peers: int
+    senders: int
+    rate: float = 0
+    window: int = 64
+    seconds: float = 1.0
+
+
+LOADS = {
+    "ping": Load(2, 1, window=1),
+    "saturated50": Load(50, 10),
+    "paced30": Load(30, 30, rate=60, seconds=1.5),
+    "paced100": Load(100, 30, rate=60, seconds=1.5),
+}
+
+
+def built(name: str, *flags: str) -> Path:
+    """A C file of this folder, compiled if it has changed."""
+    source, target = HERE / f"{name}.c", BUILD / name
+    if not target.exists() or target.stat().st_mtime < source.stat().st_mtime:
+        BUILD.mkdir(parents=True, exist_ok=True)
+        command = [
+            os.environ.get("CC", "cc"),
+            "-O2",
+            "-Wall",
+            *flags,
+            "-o",
+            str(target),
+            str(source),
+        ]
+        subprocess.run(command, check=True)
+    return target
+
+
+def generator() -> Any:
+    return ctypes.CDLL(str(built("load", "-shared", "-fPIC")))
+
+
+@contextlib.contextmanager
+def pinned(cpu: int) -> Iterator[None]:
+    """On this CPU, and so what is started inside."""
+    before = os.sched_getaffinity(0)
+    if cpu in before:
+        os.sched_setaffinity(0, {cpu})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time of a process, all threads, in seconds."""
+    total = 0
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(OSError):
+            total += int((task / "schedstat").read_text().split()[0])
+    return total * 1e-9
+
+
+# ---------------------------------------------------------------- servers
+@contextlib.contextmanager
+def project(*flags: str, journal: bool = True) -> Iterator[tuple[int, dict[str, str]]]:
+    """A polypaint-fast of its own: (pid, addresses). journal: False leaves the commits out."""
+    with tempfile.TemporaryDirectory() as folder:
+        ready = Path(folder, "ready")
+        module = ["-m", "polypaint"] if journal else [str(HERE / "unjournaled.py")]
+        argv = [sys.executable, *module, "--data", f"{folder}/data", "--ready-file", str(ready)]
+        argv += ["--paint-port", "0", "--web-port", "0", "--bcrypt-rounds", "4", *flags]
+        with pinned(0):
+            child = subprocess.Popen(argv, stderr=subprocess.DEVNULL)
+        try:
+            while not ready.exists():
+                time.sleep(0.01)
+                if child.poll() is not None:
+                    raise RuntimeError("the server did not start")
+            yield child.pid, json.loads(ready.read_text())
+        finally:
+            child.terminate()
+            child.wait(15)
+
+
+@contextlib.contextmanager
+def relay() -> Iterator[tuple[int, dict[str, str]]]:
+    """The yardstick in C."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+    with pinned(0):
+        child = subprocess.Popen([built("relay"), str(port)])
+    try:
+        time.sleep(0.2)
+        yield child.pid, {"raw": f"127.0.0.1:{port}"}
+    finally:
+        child.kill()
+        child.wait()
+
+
+# ---------------------------------------------------------------- peers
+def open_socket(address: str) -> socket.socket:
+    host, port = address.rsplit(":", 1)
+    sock = socket.create_connection((host, int(port)))
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+def lobby(name: str, owner: str, mode: str = "stroke") -> str:
+    values = (name, owner, mode, "public", "")
+    return orjson.dumps(dict(zip(packets.LOBBY_KEYS, values, strict=True))).decode()
+
+
+def read_until(sock: socket.socket, done: Any) -> list[bytes]:
+    """Packets up to the first for which `done` is true."""
+    splitter, found = Splitter(), list[bytes]()
+    while not any(map(done, found)):
+        data = sock.recv(1 << 18)
+        if not data:
+            raise RuntimeError("the server closed a connection")
+        found += splitter.feed(data)
+    return found
+
+
+def login(sock: socket.socket, name: bytes) -> None:
+    sock.sendall(
+        packets.CREATE_ACCOUNT.encode_request(DATE, name, "pw")
+        + packets.CONNECTION.encode_request(DATE, name, "pw")
+    )
+    read_until(sock, lambda p: p[2] == packets.CONNECTION.id)
+
+
+def thawed(packet: bytes) -> bool:
+    return packet[2] == packets.LOBBY_FREEZE_STATE.id and packets.decode(packet, True) == (0,)
+
+
+def people(address: str, count: int, tag: str) -> list[socket.socket]:
+    """Logged in, in one lobby of their own."""
+    socks = []
+    for i in range(count):
+        name = f"{tag}{i:04}".encode()
+        sock = open_socket(address)
+        login(sock, name)
+        text = lobby(tag, f"{tag}0000")
+        if i == 0:
+            sock.sendall(packets.LOBBY_CREATION.encode_request(DATE, name, text))
+            read_until(sock, lambda p: p[2] == packets.LOBBY_CREATION.id)
+        else:
+            sock.sendall(packets.LOBBY_CONNECT.encode_request(DATE, name, text))
+            read_until(sock, thawed)
+        socks.append(sock)
+    return socks
+
+
+def stroke(name: bytes, points: int = POINTS) -> bytes:
+    """An ADD_STROKE like those of somebody who draws."""
+    path = np.cumsum(np.full((points, 2), 1.25), axis=0)
+    return packets.ADD_STROKE.encode_request(DATE, name, 0, b"\x20\x60\xc0\xff", 3, 2, path)
+
+
+# ---------------------------------------------------------------- measuring
+_tags = iter(range(10_000))
+
+
+def measure(kind: str, pid: int, addresses: dict[str, str], load: Load) -> Sample:
+    """One load against a running server. kind: paint or raw (the relay)."""
+    tag = f"{next(_tags):04}"
+    address = addresses[kind]
+    if kind == "raw":
+        socks = [open_socket(address) for _ in range(load.peers)]
+    else:
+        socks = people(address, load.peers, tag)
+    names = [f"{tag}{i:04}".encode() for i in range(load.senders)]
+    wires = [ctypes.create_string_buffer(stroke(name)) for name in names]
+    size = len(wires[0]) - 1
+    stamp = size - 8 * POINTS
+    fds = (ctypes.c_int * load.peers)(*(s.fileno() for s in socks))
+    pointers = (ctypes.c_void_p * len(wires))(*(ctypes.addressof(w) for w in wires))
+    result = Result()
+    drive = generator().drive
+    drive.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_int, ctypes.c_void_p, ctypes.c_int,
+                      ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_double, ctypes.c_double,
+                      ctypes.c_void_p]  # fmt: skip
+
+    def run(seconds: float) -> None:
+        if drive(fds, load.peers, load.senders, pointers, size, stamp, 0, load.window, load.rate,
+                 seconds, ctypes.byref(result)):  # fmt: skip
+            raise RuntimeError("a connection broke")
+
+    with pinned(1):
+        run(0.3)
+        before = cpu_seconds(pid)
+        run(load.seconds)
+        used = cpu_seconds(pid) - before
+    for sock in socks:
+        sock.close()
+    latency = np.sort(np.frombuffer(result.latency_us, np.float32)[: result.samples])
+    return Sample(
+        result.delivered / result.seconds,
+        used / max(1, result.delivered) * 1e6,
+        float(latency[len(latency) // 2]),
+        float(latency[int(len(latency) * 0.99)]),
+        result.lost,
+        0 if kind == "raw" else result.disorder,
+    )

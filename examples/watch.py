@@ -5,6 +5,7 @@ python examples/watch.py 127.0.0.1:7600 harbour
 
 import argparse
 import asyncio
+import contextlib
 import shutil
 import sys
 
@@ -12,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from polypaint import connect
+from polypaint import ConnectionClosed, connect
 from polypaint.paint import picture
 from polypaint.paint.canvas import Canvas
 
@@ -49,21 +50,19 @@ async def main() -> None:
     options = parser.parse_args()
     async with connect(options.address, options.name, options.password, create=True) as client:
         drawing = await client.join(options.drawing, options.passcode)
-        changes = drawing.changes()
-        shown = 0
+        shown, names = 0, ""
         while True:
             columns, lines = shutil.get_terminal_size()
             text = frame(shrink(drawing.canvas, columns, lines - 2))
-            names = ", ".join(
-                x for d in await client.lobbies() if d["Filename"] == options.drawing
-                for x in d["Clients"]
-            )  # fmt: skip
+            with contextlib.suppress(ConnectionClosed):  # it comes back by itself
+                found = [d for d in await client.lobbies() if d["Filename"] == options.drawing]
+                names = ", ".join(found[0]["Clients"]) if found else ""
             sys.stdout.write(f"\x1b[H\x1b[2J{text}\n{options.drawing}: {names}\n")
             sys.stdout.flush()
             shown += 1
             if shown == options.frames:
                 return
-            await anext(changes)
+            await drawing.changed()
             await asyncio.sleep(0.05)
 
 

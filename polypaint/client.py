@@ -20,7 +20,7 @@ import random
 import ssl
 import time
 from abc import ABC, abstractmethod
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from types import TracebackType
@@ -48,6 +48,7 @@ ANSWER_S: Final = 30.0
 BACKOFF_S: Final = 0.1
 BACKOFF_S_MAX: Final = 10.0
 MESSAGES_MAX: Final = 10_000
+CHANGES_MAX: Final = 10_000
 LOGIN: Final = {1: "already connected", 2: "no such name and password"}
 ENTRANCES: Final = {packets.LOBBY_CREATION: 0, packets.LOBBY_CONNECT: CONNECTED}
 """Which answer lets one in."""
@@ -77,7 +78,8 @@ class Drawing(Senders["asyncio.Future[Outcome]"]):
     """A lobby that one is in. Drawing methods send at once and return a future.
 
     The future is done when the server has put the packet in order; awaiting it is optional. It
-    raises Refused when the server did not accept it, ConnectionClosed when nobody can know.
+    raises Refused when the server did not accept it, ConnectionClosed when the connection was lost
+    and nobody can know. Strokes are not lost with a connection: they are drawn when it is back.
     """
 
     def __init__(self, client: "Client", info: LobbyInfo) -> None:
@@ -86,8 +88,10 @@ class Drawing(Senders["asyncio.Future[Outcome]"]):
         self._client = client
         self._replica = Replica(client.name.encode(), info)
         self._futures: dict[Own, asyncio.Future[Outcome]] = {}
+        self._unsure: list[tuple[bytes, asyncio.Future[Outcome]]] = []
         self._watchers: set[asyncio.Queue[Change | None]] = set()
         self._changed = asyncio.Event()
+        self._version = 0
 
     @property
     def canvas(self) -> Canvas:
@@ -129,8 +133,16 @@ class Drawing(Senders["asyncio.Future[Outcome]"]):
             await self._changed.wait()
         return self.canvas
 
+    async def changed(self) -> Canvas:
+        """Wait until something on the canvas changes. Raises ConnectionClosed."""
+        version = self._version
+        return await self.wait_for(lambda _canvas: self._version != version)
+
     async def changes(self) -> AsyncIterator[Change]:
-        """Everything that others draw from now on; ends when one leaves the lobby."""
+        """Everything that others draw from now on; ends when one leaves the lobby.
+
+        Who falls behind by more than CHANGES_MAX misses the oldest.
+        """
         queue: asyncio.Queue[Change | None] = asyncio.Queue()
         self._watchers.add(queue)
         try:
@@ -149,12 +161,17 @@ class Drawing(Senders["asyncio.Future[Outcome]"]):
         """One packet from the server, for this lobby."""
         kind = PACKETS[packet[2]]
         self._replica.receive(packet)
+        if self._unsure and self.filled:
+            self._make_sure()
         self._finish()
         self._flush()
+        self._version += 1
         self._changed.set()
         if kind.relayed:
             change = Change(packet[8 : 8 + packet[7]].decode(), kind, packet)
             for queue in self._watchers:
+                if queue.qsize() >= CHANGES_MAX:
+                    queue.get_nowait()
                 queue.put_nowait(change)
 
     @property
@@ -163,21 +180,42 @@ class Drawing(Senders["asyncio.Future[Outcome]"]):
         return self._replica.answers
 
     def rejoining(self) -> None:
-        """The connection is new: what was under way may or may not have arrived."""
-        for future in self._futures.values():
-            if not future.done():
+        """The connection is lost, and the lobby will be joined anew.
+
+        A stroke that was under way may or may not have arrived: the canvas that comes will show.
+        Of other packets that were sent nobody can know; what was not sent is sent later.
+        """
+        for own, future in self._futures.items():
+            if own.packet[2] == packets.ADD_STROKE.id:
+                self._unsure.append((own.packet, future))
+            elif not future.done():
                 future.set_exception(ConnectionClosed("the connection was lost"))
         self._futures.clear()
+        canvas = self._replica.canvas
         self._replica = Replica(self._client.name.encode(), self.info)
+        self._replica.canvas = canvas
         self._replica.expect_join()
+
+    def _make_sure(self) -> None:
+        """The canvas is here again: draw the strokes that it does not show."""
+        shown = Counter(map(_content, getattr(self.canvas, "strokes", ())))
+        unsure, self._unsure = self._unsure, []
+        for packet, future in unsure:
+            if shown[_content(packet)] > 0:
+                shown[_content(packet)] -= 1
+                if not future.done():
+                    future.set_result(Outcome.APPLIED)
+            else:
+                self._futures[self._replica.draw(packet)] = future
 
     def ended(self, reason: str) -> None:
         """One is not in this lobby any more."""
         self.kicked = reason
-        for future in self._futures.values():
+        for future in (*self._futures.values(), *(future for _, future in self._unsure)):
             if not future.done():
                 future.set_exception(ConnectionClosed(reason))
         self._futures.clear()
+        self._unsure.clear()
         self._changed.set()
         for queue in self._watchers:
             queue.put_nowait(None)
@@ -196,6 +234,12 @@ class Drawing(Senders["asyncio.Future[Outcome]"]):
         data = self._replica.data_to_send()
         if data:
             self._client.send(data)
+
+
+def _content(packet: bytes) -> bytes:
+    """A stroke's packet without its index."""
+    at = 8 + packet[7]
+    return packet[:at] + packet[at + 4 :]
 
 
 def _looked_at(future: "asyncio.Future[Outcome]") -> None:
@@ -305,6 +349,8 @@ class Client:
             if self._closed or not self._reconnect:
                 self._end("the connection was lost")
                 return
+            if self.drawing is not None:
+                self.drawing.rejoining()
             if not await self._come_back():
                 return
 
@@ -328,7 +374,6 @@ class Client:
         for channel in self._channels:
             self._send(packets.CHANNEL_CREATION, channel)
         if self.drawing is not None:
-            self.drawing.rejoining()
             info = self.drawing.info
             text = orjson.dumps(info.json(show_passcode=True)).decode()
             self._send(packets.LOBBY_CONNECT, text)

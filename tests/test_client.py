@@ -183,10 +183,19 @@ async def test_a_lost_connection_comes_back(tmp_path):
             await mine.add_stroke(0, RED, 1, 1, [(3, 3)])
             await theirs.wait_for(lambda c: len(c.strokes) == 22)
             assert {"Name": "café", "Clients": ["ada"]} in await bob.channels()
-            lost = mine.add_stroke(0, RED, 1, 1, [(4, 4)])
+            under_way = [mine.add_stroke(0, RED, 1, 1, [(4, x)]) for x in range(5)]
+            lost = mine.selected_stroke([0])
             proxy.cut()
+            later = mine.add_stroke(0, RED, 1, 1, [(6, 6)])
+            assert [f.name for f in await asyncio.gather(*under_way, later)] == ["APPLIED"] * 6
             with pytest.raises(ConnectionClosed):
                 await lost
+            await theirs.wait_for(lambda c: len(c.strokes) == 28)
+            unsure = mine.add_stroke(0, RED, 1, 1, [(7, 7)])
+            await theirs.wait_for(lambda c: len(c.strokes) == 29)
+            proxy.cut()
+            assert await unsure is Outcome.APPLIED
+            assert len(mine.canvas.strokes) == 29
         await proxy.stop()
 
 

@@ -6,6 +6,9 @@ import sys
 from pathlib import Path
 
 from polypaint import connect
+from polypaint.paint.packets import decode
+
+from .conftest import Process
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -35,6 +38,26 @@ async def test_a_bot_draws_and_another_watches(process):
         assert watch.returncode == 0, text
         assert text.count("▀") > 1000
         assert "harbour: ada, watcher" in text
+
+
+async def test_a_bot_goes_on_after_kill_9(tmp_path):
+    process = Process(tmp_path).start()
+    port = process.paint.rsplit(":", 1)[1]
+    bot = start("draw_bot.py", process.paint, "harbour", "--turns", "40", "--pause", "0.03")
+    async with connect(process.paint, "ada", "pw", create=True) as ada:
+        while not await ada.lobbies():
+            await asyncio.sleep(0.02)
+        drawing = await ada.join("harbour")
+        await drawing.wait_for(lambda c: len(c.strokes) >= 10)
+        process.kill()
+        process.flags = ("--paint-port", port)
+        process.start()
+        text = await output(bot)
+        assert "winding 40 of 40" in text, text
+        await drawing.wait_for(lambda c: len(c.strokes) == 40)
+        points = [decode(stroke)[4][0].tolist() for stroke in drawing.canvas.strokes]
+        assert len({tuple(p) for p in points}) == 40
+    assert process.stop() == 0
 
 
 async def test_a_bot_answers(process):

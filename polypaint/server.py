@@ -21,8 +21,8 @@ from typing import Any, Final
 
 import structlog
 import uvloop
-from prometheus_client import CollectorRegistry, Gauge, Histogram
-from prometheus_client.core import CounterMetricFamily
+from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client.core import CounterMetricFamily, Metric, SummaryMetricFamily
 from prometheus_client.registry import Collector
 
 from polypaint import _codec
@@ -33,6 +33,7 @@ from polypaint.net.http import Pages, protocol_factory
 from polypaint.net.link import Link
 from polypaint.net.passwords import Passwords
 from polypaint.net.tcp import PaintConnection
+from polypaint.pace import Pace
 from polypaint.paint import effects, picture
 from polypaint.paint.canvas import Canvas
 from polypaint.paint.lobbies import Lobby
@@ -72,6 +73,10 @@ class Server:
         self._finish_http: Any = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._scheduled = False
+        self._pace = Pace()
+        self._directly = settings.durability == "process"
+        self._commits = 0
+        self._commit_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: float | None = None
         self._unwritten: list[tuple[int, bytes]] = []
@@ -267,11 +272,34 @@ class Server:
         """Something is new: flush at the end of this turn of the loop."""
         if not self._scheduled:
             self._scheduled = True
-            self._loop.call_soon(self._flush)
+            wait = self._pace.wait(self._loop.time())
+            if wait > 0:
+                self._loop.call_later(wait, self._flush)
+            else:
+                self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
-        """Seal the turn, journal it, release it: in this order."""
+        """Journal the turn, then send it: in this order."""
         self._scheduled = False
+        service = self.service
+        if self._directly and not service.read_only and not self._withheld:
+            number = service.log.batch
+            batch = service.log.take()
+            if not batch or self._committed_now([(number, batch)]):
+                before = service.turn.sends
+                slow = service.turn.deliver()
+                now = self._loop.time()
+                self._pace.flushed(now, service.turn.sends - before + len(slow))
+                self._send_rest(slow)
+                return
+            self._unwritten.append((number, batch))
+            self._withheld += service.turn.seal()
+            self._full()
+            return
+        self._flush_carefully()
+
+    def _flush_carefully(self) -> None:
+        """Seal the turn, journal it, release it, when the journal cannot be written at once."""
         if self._committing is not None:
             return
         service = self.service
@@ -287,31 +315,32 @@ class Server:
             # server's selections in the same way, so the others may be told before it is written.
             if not self._blocked:
                 self._release()
-        elif self.settings.durability == "power":
+        else:
             future = self._loop.run_in_executor(
                 self._journal_thread, self.journal.commit, list(self._unwritten)
             )
             self._committing = future
             future.add_done_callback(self._committed)
-        else:
-            self._commit()
 
-    def _commit(self) -> None:
+    def _committed_now(self, batches: list[tuple[int, bytes]]) -> bool:
+        """Commit on the event loop; False when there is no room."""
+        began = self._loop.time()
         try:
-            with self.commit_seconds.time():
-                self.journal.commit(self._unwritten)
+            self.journal.commit(batches)
         except StoreError as error:
-            self._full(error)
-        else:
-            self._unwritten.clear()
-            self._release()
+            log.error("the journal cannot be written", error=str(error))
+            return False
+        self._commits += 1
+        self._commit_s += self._loop.time() - began
+        return True
 
     def _committed(self, future: "asyncio.Future[None]") -> None:
         """A synced commit has come back."""
         self._committing = None
         error = future.exception()
         if isinstance(error, StoreError):
-            self._full(error)
+            log.error("the journal cannot be written", error=str(error))
+            self._full()
             return
         if error is not None:
             raise error
@@ -320,9 +349,9 @@ class Server:
         if self.service.turn.pending or self.service.log.records:
             self._schedule()
 
-    def _full(self, error: StoreError) -> None:
+    def _full(self) -> None:
         """The journal takes nothing more: use the reserve, let people look, forbid drawing."""
-        log.error("the journal cannot be written; drawings are read-only", error=str(error))
+        log.error("drawings are read-only until there is room on the disk")
         if self.journal.use_reserve():
             with contextlib.suppress(StoreError):
                 self.journal.commit(self._unwritten)
@@ -356,6 +385,11 @@ class Server:
         outboxes, self._withheld = self._withheld, []
         for outbox in outboxes:
             outbox.release()
+        self._send_rest(outboxes)
+
+    def _send_rest(self, outboxes: list[Outbox]) -> None:
+        """What is not sent straight to a socket; and who lags; and who is to be closed."""
+        for outbox in outboxes:
             link = self._links.get(outbox.id)
             if link is None:
                 continue
@@ -364,6 +398,8 @@ class Server:
                 self.service.lagging(link.session, self.now())
                 if outbox.queued > self.settings.backlog_bytes_max:
                     link.session.close("does not read what it asked for")
+        if not self._closing and not self.service.effects:
+            return
         closing, self._closing = self._closing, []
         for session, reason in closing:
             link = self._links.get(session.outbox.id)
@@ -487,25 +523,24 @@ class Server:
             ("read_only", "1 while the disk is full.", lambda: service.read_only),
         ):
             Gauge(f"polypaint_{name}", says, registry=self.registry).set_function(value)
-        self.registry.register(_Counters(service))
-        self.commit_seconds = Histogram(
-            "polypaint_journal_commit_seconds",
-            "Time of a group commit.",
-            registry=self.registry,
-            buckets=(1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 1e-1, 1),
-        )
+        self.registry.register(_Counters(self))
+
+    @property
+    def commits(self) -> tuple[int, float]:
+        """Group commits on the event loop, and the seconds that they took together."""
+        return self._commits, self._commit_s
 
     def _active(self) -> int:
         return sum(bool(lobby.members) for lobby in self.service.lobbies.values())
 
 
 class _Counters(Collector):
-    """What the service counts, for Prometheus."""
+    """What the server counts, for Prometheus."""
 
-    def __init__(self, service: PaintService) -> None:
-        self._service = service
+    def __init__(self, server: Server) -> None:
+        self._server = server
 
-    def collect(self) -> Iterator[CounterMetricFamily]:
+    def collect(self) -> Iterator[Metric]:
         """See `prometheus_client.registry.Collector`."""
         for name, says in (
             ("packets", "Packets received."),
@@ -513,9 +548,18 @@ class _Counters(Collector):
             ("resyncs", "Times that somebody was given the canvas again."),
             ("evicted", "Slow readers closed."),
         ):
-            yield CounterMetricFamily(
-                f"polypaint_{name}", says, value=self._service.counters[name]
-            )
+            value = self._server.service.counters[name]
+            yield CounterMetricFamily(f"polypaint_{name}", says, value=value)
+        commits, seconds = self._server.commits
+        yield SummaryMetricFamily(
+            "polypaint_journal_commit_seconds",
+            "Time of group commits.",
+            count_value=commits,
+            sum_value=seconds,
+        )
+        yield CounterMetricFamily(
+            "polypaint_sends", "Direct writes to sockets.", value=self._server.service.turn.sends
+        )
 
 
 _EFFECTS: Final[dict[type, Any]] = {

@@ -47,6 +47,7 @@ class Link:
         self.paused_at: float | None = None
         self.session: Session | None = None
         self._reading = True
+        self.direct = transport.get_extra_info("sslcontext") is None
         self._socket: socket.socket | None = transport.get_extra_info("socket")
         transport.set_write_buffer_limits(high=TRANSPORT_BYTES)
         if self._socket is not None and self._socket.family != socket.AF_UNIX:
@@ -57,7 +58,12 @@ class Link:
         peer = self.transport.get_extra_info("peername")
         address = peer[0] if isinstance(peer, tuple) else "local"
         self.session = self.shell.connect(self, address)
-        return self.session is not None
+        if self.session is None:
+            return False
+        if self.direct and self._socket is not None:
+            self.session.outbox.fd = self._socket.fileno()
+            self.session.outbox.direct = True
+        return True
 
     def after(self) -> None:
         """The session has been told something: see what comes of it."""
@@ -89,6 +95,7 @@ class Link:
                 self.write(data)
         if not outbox.takeable:
             session.drained(now)
+            outbox.direct = self.transport.get_write_buffer_size() == 0
         else:
             session.backlogged(now)
         if session.stalled:
@@ -102,6 +109,7 @@ class Link:
 
     def finish(self, reason: str) -> None:
         """Send what there is to say, then close."""
+        self.indirect()
         if self.session is not None and self.paused_at is None:
             data = self.session.take(TAKE_BYTES, self.shell.now())
             if data:
@@ -118,8 +126,14 @@ class Link:
         self.send()
         self.shell.settle()
 
+    def indirect(self) -> None:
+        """From now on nothing is written past the transport: its socket may soon be another's."""
+        if self.session is not None:
+            self.session.outbox.fd = -1
+
     def closed(self) -> None:
         """The connection is gone."""
+        self.indirect()
         session, self.session = self.session, None
         if session is not None:
             self.shell.disconnect(session)

@@ -30,6 +30,7 @@ class PaintLink(Link):
         self, shell: Shell, transport: asyncio.Transport, connection: "WebSocketConnection"
     ) -> None:
         super().__init__(shell, transport)
+        self.direct = False  # packets need frame headers
         self._connection = connection
 
     def write(self, data: bytes) -> None:
@@ -38,6 +39,7 @@ class PaintLink(Link):
 
     def finish(self, reason: str) -> None:
         """See `Link.finish`: with a closing handshake that says why."""
+        self.indirect()
         if self.session is not None and self.paused_at is None:
             data = self.session.take(TAKE_BYTES, self.shell.now())
             if data:

@@ -22,6 +22,7 @@ from polypaint.errors import ProtocolError, Stale, StoreError
 from polypaint.paint import packets
 from polypaint.paint.canvas import Applied, Canvas
 from polypaint.paint.packets import (
+    CODEC,
     INSERT_STROKE,
     LOBBY_CREATION,
     LOBBY_INFO_CHANGE,
@@ -112,6 +113,7 @@ class Guest(Protocol):
 
     outbox: Outbox
     name: str
+    name_bytes: bytes
 
     def window_s(self) -> float:
         """How long after an index-shifting packet an index of theirs may be stale."""
@@ -127,8 +129,7 @@ class Member:
 
     shifted_at: when they were last sent a replay; loading: replays that they have not confirmed;
     confirming: nor that it came in mid-session; behind: they drew before they confirmed, so they
-    need another; again: they need another as soon as this one is on its way; waited_for: the lobby
-    is frozen until they confirm.
+    need another; again: they need another as soon as this one is on its way.
     """
 
     guest: Guest
@@ -137,7 +138,6 @@ class Member:
     confirming: bool = False
     behind: bool = False
     again: bool = False
-    waited_for: bool = False
 
 
 @dataclass(slots=True)
@@ -191,6 +191,7 @@ class Lobby:
         self.unsaved_from: int | None = None
         self.unsaved_bytes = 0
         self.held: list[tuple[Guest, bytes]] = []
+        self.waited_for: set[Member] = set()
         self._log = log
         self._shifts: list[tuple[str, float]] = []
         self._snapshot: tuple[int, list[bytes]] | None = None
@@ -272,6 +273,24 @@ class Lobby:
         self.active_at = now
         return resync
 
+    def add_strokes(self, member: Member, packets: list[bytes], now: float) -> int:
+        """`draw` for many ADD_STROKE packets at once: how many of them, from the first, it took.
+
+        packets: conform to their layout; under the member's name or none. 0: use `draw`.
+        """
+        canvas = self.canvas
+        if not isinstance(canvas, StrokeCanvas):
+            return 0
+        guest = member.guest
+        accepted = CODEC.accept(packets, guest.name_bytes, len(canvas.strokes))
+        if not accepted or not canvas.add_all(accepted):
+            return 0
+        joined = accepted[0] if len(accepted) == 1 else b"".join(accepted)
+        self.record(joined)
+        self.relay.put(joined, guest.outbox)
+        self.active_at = now
+        return len(accepted)
+
     def _tell(self, applied: Applied, member: Member, kind: Packet, now: float) -> None:
         if applied.packet:
             self.record(applied.packet)
@@ -320,7 +339,7 @@ class Lobby:
     @property
     def frozen(self) -> bool:
         """Does everybody wait for somebody to load the canvas?"""
-        return any(member.waited_for for member in self.members.values())
+        return bool(self.waited_for)
 
     def listing(self, show_passcode: bool) -> dict[str, Any]:
         """What LOBBY_FETCH shows."""

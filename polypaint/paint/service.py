@@ -216,6 +216,7 @@ class PaintService:
         session.lobby = session.member = None
         was_frozen = lobby.frozen
         del lobby.members[session.name]
+        lobby.waited_for.discard(member)
         session.outbox.detach()
         lobby.release(session.name, self.date(now))
         self.channels.leave_lobby(session, lobby.info.filename)
@@ -264,6 +265,19 @@ class PaintService:
             return
         self._draw(lobby, member, packet, now)
 
+    def add_strokes(self, session: Session, packets: list[bytes], now: float) -> int:
+        """Many ADD_STROKE at once: how many, from the first, were taken; 0: use `draw`."""
+        lobby, member = session.lobby, session.member
+        if lobby is None or member is None or lobby.waited_for or self.read_only:
+            return 0
+        taken = lobby.add_strokes(member, packets, now)
+        if taken:
+            member.behind |= member.confirming
+            self.counters["packets"] += taken
+            if lobby.needs_saving:
+                self.save(lobby)
+        return taken
+
     def _draw(self, lobby: Lobby, member: Member, packet: bytes, now: float) -> None:
         member.behind |= member.confirming
         try:
@@ -286,7 +300,7 @@ class PaintService:
         if self.settings.freeze == "lobby" and not self.read_only:
             for other in lobby.members.values():
                 self._freeze(other.guest, True, now)
-            member.waited_for = True
+            lobby.waited_for.add(member)
             self.timers.at(now + FREEZE_S, partial(self._give_up, lobby, member))
         self._replay(lobby, member, now)
 
@@ -298,7 +312,7 @@ class PaintService:
         self._freeze(member.guest, True, now)
         outbox.push(FETCH_DATABASE.encode_reply(date))
         outbox.push_replay(lobby.snapshot(date))
-        if not member.waited_for and not self.read_only:
+        if member not in lobby.waited_for and not self.read_only:
             self._freeze(member.guest, False, now)
         outbox.push_call(partial(self._replayed, self._session(member), lobby, member))
 
@@ -325,8 +339,8 @@ class PaintService:
         lobby, member = session.lobby, session.member
         if lobby is None or member is None:
             return
-        if member.waited_for:
-            member.waited_for = False
+        if member in lobby.waited_for:
+            lobby.waited_for.discard(member)
             if not lobby.frozen:
                 self._thaw(lobby, now)
         behind = member.behind
@@ -374,7 +388,7 @@ class PaintService:
 
     def _give_up(self, lobby: Lobby, member: Member, now: float) -> None:
         """The lobby waited long enough for this newcomer."""
-        if member.waited_for and lobby.members.get(member.guest.name) is member:
+        if member in lobby.waited_for:
             text = "Loading the drawing took too long."
             member.guest.outbox.push(LOBBY_PLAYER_KICK.encode_reply(self.date(now), text))
             self.leave(self._session(member), now)

@@ -10,6 +10,7 @@ Must never do I/O or read a clock. Counterparts: `service.py` moves people betwe
 
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from polypaint import _codec
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 ACCEPTED, ALREADY_CONNECTED, BAD_PASSWORD = range(3)
 ACCOUNT_CREATED, NAME_TAKEN, ACCOUNT_REFUSED = range(3)
+ADD_STROKE: Final = packets.ADD_STROKE.id
+RUN_MAX: Final = 256
 REJECTED_MAX: Final = 50
 REJECTED_S: Final = 60.0
 NOTED_EVERY: Final = 10
@@ -90,9 +93,27 @@ class Session:
         """
         limit = self.service.settings.backlog_bytes_max
         while self.stalled and self.outbox.queued < limit:
+            if self._inbox[0][2] == ADD_STROKE and self._add_strokes(now):
+                continue
             self._handle(self._inbox.popleft(), now)
         if self._splitter.broken and not self._inbox and not self.closing:
             self.close("framing lost: a size field is smaller than its packet")
+
+    def _add_strokes(self, now: float) -> bool:
+        """Take all the ADD_STROKE that stand first, in one go; False when none could be."""
+        inbox = self._inbox
+        run = []
+        for packet in islice(inbox, RUN_MAX):
+            if packet[2] != ADD_STROKE:
+                break
+            run.append(packet)
+        taken = self.service.add_strokes(self, run, now)
+        if taken == len(inbox):
+            inbox.clear()
+        else:
+            for _ in range(taken):
+                inbox.popleft()
+        return taken > 0
 
     @property
     def busy(self) -> bool:
@@ -302,7 +323,7 @@ class Session:
         _conforms(packet)
         if self.member is None or not self.member.loading:
             raise ProtocolError("nothing to confirm: no canvas is being loaded")
-        if self.lobby is not None and self.held and not self.member.waited_for:
+        if self.lobby is not None and self.held and self.member not in self.lobby.waited_for:
             self.service.hold(self, self.lobby, packet)
         else:
             self.service.confirmed(self, now)

@@ -64,6 +64,17 @@ class StrokeCanvas:
         self._next_id += 1
         return Applied(packet)
 
+    def add_all(self, packets: list[bytes]) -> bool:
+        """Append ADD_STROKE packets that `Codec.accept` has accepted, all or none."""
+        size = sum(map(len, packets))
+        if len(self.strokes) + len(packets) > STROKES_MAX or self._bytes + size > BYTES_MAX:
+            return False
+        self.strokes += packets
+        self._ids += range(self._next_id, self._next_id + len(packets))
+        self._next_id += len(packets)
+        self._bytes += size
+        return True
+
     def _insert(self, packet: bytes) -> Applied:
         index = packets.decode(packet)[0]
         if index > len(self.strokes):

@@ -40,7 +40,15 @@ def point_packets(
 class Codec:
     def __new__(cls, rows: Iterable[tuple[Any, ...]]) -> Self: ...
     def check(self, packet: bytes, reply: bool = False) -> str: ...
-    def accept(self, packets: list[bytes], name: bytes, first_index: int) -> list[bytes]: ...
+    def accept(
+        self,
+        packets: list[bytes],
+        start: int,
+        stop: int,
+        type_id: int,
+        name: bytes,
+        first_index: int,
+    ) -> list[bytes]: ...
     def decode(self, packet: bytes, reply: bool = False) -> tuple[Any, ...]: ...
     def encode(
         self, type_id: int, date: int, name: bytes, values: tuple[Any, ...], reply: bool = False

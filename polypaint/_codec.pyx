@@ -524,12 +524,14 @@ cdef class Codec:
         cdef int at = HEADER + p[7]
         return FAULTS[_check(&self.table[1 if reply else 0][p[2]], p + at, n - at, values)]
 
-    def accept(self, list packets not None, bytes name not None, int first_index):
+    def accept(self, list packets not None, Py_ssize_t start, Py_ssize_t stop, int type_id,
+               bytes name not None, int first_index):
         """Requests of one type that conform, under this name, numbered from first_index on.
 
-        packets: whole packets whose layout begins with an index; their name is empty or `name`.
-        Returns list[bytes]: it ends before the first packet that does not conform. This is
-        `check`, `with_name` and `with_index` in one pass, for what people do most: draw strokes.
+        packets[start:stop]: whole packets; the type's layout begins with an index. Returns
+        list[bytes]: it ends before the first packet that has another type or name, or does not
+        conform. This is `check`, `with_name` and `with_index` in one pass, for what people do
+        most: draw strokes.
         """
         cdef double[FIELDS_MAX] values
         cdef list accepted = []
@@ -537,12 +539,13 @@ cdef class Codec:
         cdef const uint8_t* p
         cdef const uint8_t* own = <const uint8_t*>PyBytes_AS_STRING(name)
         cdef uint8_t* q
-        cdef Py_ssize_t n, at, size, length = PyBytes_GET_SIZE(name)
+        cdef Py_ssize_t i, n, at, size, length = PyBytes_GET_SIZE(name)
         cdef uint32_t index = first_index
-        for packet in packets:
+        for i in range(start, min(stop, <Py_ssize_t>len(packets))):
+            packet = <bytes?>packets[i]
             p = <const uint8_t*>PyBytes_AS_STRING(packet)
             n = PyBytes_GET_SIZE(packet)
-            if n < HEADER or _frame(p, n) != n:
+            if n < HEADER or _frame(p, n) != n or p[2] != type_id:
                 break
             at = HEADER + p[7]
             size = n - p[7] + length

@@ -26,7 +26,8 @@ class Pace:
         self._began = 0.0
         self._sends = 0
         self._flushes = 0
-        self._busy = False
+        self.busy = False
+        """Is it worth waiting at all?"""
 
     def flushed(self, now: float, sends: int) -> None:
         """A flush has made so many sends."""
@@ -36,10 +37,10 @@ class Pace:
         span = now - self._began
         if span >= SPAN_S:
             spent = self._sends * SEND_S / span
-            self._busy = spent > SHARE and self._sends > PEERS * self._flushes
+            self.busy = spent > SHARE and self._sends > PEERS * self._flushes
             self._began = now
             self._sends = self._flushes = 0
 
     def wait(self, now: float) -> float:
         """How long the next flush should wait; 0 or less: not at all."""
-        return self._last + FLUSH_S - now if self._busy else 0.0
+        return self._last + FLUSH_S - now if self.busy else 0.0

@@ -225,6 +225,10 @@ class Server:
 
     def settle(self) -> None:
         """See `net.link.Shell`."""
+        if not self.service.effects:
+            if self.service.timers.changed:
+                self._arm()
+            return
         if self._settling:
             return
         self._settling = True
@@ -244,6 +248,7 @@ class Server:
     # ------------------------------------------------------------ time
     def _arm(self) -> None:
         """Wake up when the next timer is due."""
+        self.service.timers.changed = False
         at = self.service.timers.next_at()
         if at != self._timer_at:
             if self._timer is not None:
@@ -272,7 +277,7 @@ class Server:
         """Something is new: flush at the end of this turn of the loop."""
         if not self._scheduled:
             self._scheduled = True
-            wait = self._pace.wait(self._loop.time())
+            wait = self._pace.wait(self._loop.time()) if self._pace.busy else 0.0
             if wait > 0:
                 self._loop.call_later(wait, self._flush)
             else:
@@ -324,14 +329,14 @@ class Server:
 
     def _committed_now(self, batches: list[tuple[int, bytes]]) -> bool:
         """Commit on the event loop; False when there is no room."""
-        began = self._loop.time()
+        began = time.perf_counter()
         try:
             self.journal.commit(batches)
         except StoreError as error:
             log.error("the journal cannot be written", error=str(error))
             return False
         self._commits += 1
-        self._commit_s += self._loop.time() - began
+        self._commit_s += time.perf_counter() - began
         return True
 
     def _committed(self, future: "asyncio.Future[None]") -> None:

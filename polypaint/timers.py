@@ -28,11 +28,14 @@ class Timers:
     def __init__(self) -> None:
         self._heap: list[Timer] = []
         self._numbers = itertools.count()
+        self.changed = False
+        """Has `at` been called since whoever waits last looked? They reset it."""
 
     def at(self, when: float, call: Callable[[float], None]) -> Timer:
         """Have `call(now)` made at `when` or later."""
         timer = Timer(when, next(self._numbers), call)
         heapq.heappush(self._heap, timer)
+        self.changed = True
         return timer
 
     def next_at(self) -> float | None:

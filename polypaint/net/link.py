@@ -68,7 +68,9 @@ class Link:
     def after(self) -> None:
         """The session has been told something: see what comes of it."""
         self.shell.settle()
-        self.update_reading()
+        session = self.session
+        if session is not None and session.busy == self._reading:
+            self.update_reading()
 
     def update_reading(self) -> None:
         """Read only while the session can take more."""

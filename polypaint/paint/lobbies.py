@@ -22,6 +22,7 @@ from polypaint.errors import ProtocolError, Stale, StoreError
 from polypaint.paint import packets
 from polypaint.paint.canvas import Applied, Canvas
 from polypaint.paint.packets import (
+    ADD_STROKE,
     CODEC,
     INSERT_STROKE,
     LOBBY_CREATION,
@@ -37,6 +38,8 @@ FILENAME_BYTES_MAX: Final = 128
 PASSCODE_BYTES_MAX: Final = 1024
 MODE_BYTES_MAX: Final = 64
 STRICTNESS: Final = {"public": 0, "protected": 1, "private": 2}
+RUN_MAX: Final = 256
+"""Strokes that are taken together."""
 WINDOW_S_MIN: Final = 0.05
 RECORD: Final = struct.Struct("<IIQ")
 """Of a log record: bytes that follow, lobby number, sequence number; then whole packets."""
@@ -273,16 +276,18 @@ class Lobby:
         self.active_at = now
         return resync
 
-    def add_strokes(self, member: Member, packets: list[bytes], now: float) -> int:
-        """`draw` for many ADD_STROKE packets at once: how many of them, from the first, it took.
+    def add_strokes(self, member: Member, packets: list[bytes], start: int, now: float) -> int:
+        """`draw` for the ADD_STROKE packets that stand at packets[start:] together.
 
-        packets: conform to their layout; under the member's name or none. 0: use `draw`.
+        Returns how many it took, RUN_MAX at most; 0: use `draw`.
         """
         canvas = self.canvas
         if not isinstance(canvas, StrokeCanvas):
             return 0
         guest = member.guest
-        accepted = CODEC.accept(packets, guest.name_bytes, len(canvas.strokes))
+        accepted = CODEC.accept(
+            packets, start, start + RUN_MAX, ADD_STROKE.id, guest.name_bytes, len(canvas.strokes)
+        )
         if not accepted or not canvas.add_all(accepted):
             return 0
         joined = accepted[0] if len(accepted) == 1 else b"".join(accepted)

@@ -265,12 +265,12 @@ class PaintService:
             return
         self._draw(lobby, member, packet, now)
 
-    def add_strokes(self, session: Session, packets: list[bytes], now: float) -> int:
-        """Many ADD_STROKE at once: how many, from the first, were taken; 0: use `draw`."""
+    def add_strokes(self, session: Session, packets: list[bytes], start: int, now: float) -> int:
+        """The ADD_STROKE at packets[start:], many at once: how many were taken; 0: use `draw`."""
         lobby, member = session.lobby, session.member
         if lobby is None or member is None or lobby.waited_for or self.read_only:
             return 0
-        taken = lobby.add_strokes(member, packets, now)
+        taken = lobby.add_strokes(member, packets, start, now)
         if taken:
             member.behind |= member.confirming
             self.counters["packets"] += taken

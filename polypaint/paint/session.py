@@ -10,7 +10,6 @@ Must never do I/O or read a clock. Counterparts: `service.py` moves people betwe
 
 from collections import deque
 from collections.abc import Callable
-from itertools import islice
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from polypaint import _codec
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 ACCEPTED, ALREADY_CONNECTED, BAD_PASSWORD = range(3)
 ACCOUNT_CREATED, NAME_TAKEN, ACCOUNT_REFUSED = range(3)
 ADD_STROKE: Final = packets.ADD_STROKE.id
-RUN_MAX: Final = 256
 REJECTED_MAX: Final = 50
 REJECTED_S: Final = 60.0
 NOTED_EVERY: Final = 10
@@ -69,7 +67,7 @@ class Session:
         self._rtt_s = rtt_s
         self._backlogged_at: float | None = None
         self._splitter = Splitter()
-        self._inbox: deque[bytes] = deque()
+        self._inbox: list[bytes] = []
         self._rejected: deque[float] = deque()
         self._rejected_count = 0
         self._set_deadline(now)
@@ -77,7 +75,7 @@ class Session:
     # ------------------------------------------------------------ in
     def receive(self, data: bytes, now: float) -> None:
         """Bytes of a TCP stream, in any chunks."""
-        self._inbox.extend(self._splitter.feed(data))
+        self._inbox += self._splitter.feed(data)
         self.work(now)
 
     def receive_packet(self, packet: bytes, now: float) -> None:
@@ -92,28 +90,26 @@ class Session:
         Who does not read what they asked for is not heard either, until they do.
         """
         limit = self.service.settings.backlog_bytes_max
-        while self.stalled and self.outbox.queued < limit:
-            if self._inbox[0][2] == ADD_STROKE and self._add_strokes(now):
-                continue
-            self._handle(self._inbox.popleft(), now)
+        inbox = self._inbox
+        at = 0
+        try:
+            while (
+                at < len(inbox)
+                and not self.waiting
+                and not self.closing
+                and self.outbox.queued < limit
+            ):
+                if inbox[at][2] == ADD_STROKE and self.member is not None:
+                    taken = self.service.add_strokes(self, inbox, at, now)
+                    if taken:
+                        at += taken
+                        continue
+                at += 1
+                self._handle(inbox[at - 1], now)
+        finally:
+            del inbox[:at]
         if self._splitter.broken and not self._inbox and not self.closing:
             self.close("framing lost: a size field is smaller than its packet")
-
-    def _add_strokes(self, now: float) -> bool:
-        """Take all the ADD_STROKE that stand first, in one go; False when none could be."""
-        inbox = self._inbox
-        run = []
-        for packet in islice(inbox, RUN_MAX):
-            if packet[2] != ADD_STROKE:
-                break
-            run.append(packet)
-        taken = self.service.add_strokes(self, run, now)
-        if taken == len(inbox):
-            inbox.clear()
-        else:
-            for _ in range(taken):
-                inbox.popleft()
-        return taken > 0
 
     @property
     def busy(self) -> bool:

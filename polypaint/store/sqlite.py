@@ -85,14 +85,17 @@ class _Translated:
         error: BaseException | None,
         _: TracebackType | None,
     ) -> None:
-        if not isinstance(error, sqlite3.Error | OSError):
-            return
-        code = getattr(error, "sqlite_errorcode", None)
-        if code == sqlite3.SQLITE_FULL or (code or 0) & 0xFF == sqlite3.SQLITE_IOERR:
-            raise StoreFull(f"{self._what}: no room on the disk ({error})") from error
-        if isinstance(error, OSError) and error.errno in NO_ROOM:
-            raise StoreFull(f"{self._what}: {error.strerror}") from error
-        raise StoreError(f"{self._what}: {error}") from error
+        if isinstance(error, sqlite3.Error | OSError):
+            raise _translated(self._what, error) from error
+
+
+def _translated(what: str, error: sqlite3.Error | OSError) -> StoreError:
+    code = getattr(error, "sqlite_errorcode", None)
+    if code == sqlite3.SQLITE_FULL or (code or 0) & 0xFF == sqlite3.SQLITE_IOERR:
+        return StoreFull(f"{what}: no room on the disk ({error})")
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        return StoreFull(f"{what}: {error.strerror}")
+    return StoreError(f"{what}: {error}")
 
 
 def _open(path: Path, schema: str, synchronous: str) -> sqlite3.Connection:
@@ -299,11 +302,14 @@ class SqliteJournal:
     def commit(self, batches: list[tuple[int, bytes]]) -> None:
         """See `polypaint.store.Journal`."""
         db = self._db
-        with _Translated("writing the journal"):
-            if len(batches) == 1:
-                number, data = batches[0]
+        if len(batches) == 1:
+            number, data = batches[0]
+            try:
                 db.execute(_COMMIT, (number, zlib.crc32(data), data))
-                return
+            except (sqlite3.Error, OSError) as error:
+                raise _translated("writing the journal", error) from error
+            return
+        with _Translated("writing the journal"):
             db.execute("BEGIN IMMEDIATE")
             try:
                 rows = [(number, zlib.crc32(data), data) for number, data in batches]

@@ -541,6 +541,9 @@ cdef class Codec:
         cdef uint8_t* q
         cdef Py_ssize_t i, n, at, size, length = PyBytes_GET_SIZE(name)
         cdef uint32_t index = first_index
+        cdef const Layout* row = &self.table[0][type_id & 255]
+        if not row.known or row.fields == 0 or row.kinds[0] != K_INDEX:
+            return accepted
         for i in range(start, min(stop, <Py_ssize_t>len(packets))):
             packet = <bytes?>packets[i]
             p = <const uint8_t*>PyBytes_AS_STRING(packet)
@@ -551,7 +554,7 @@ cdef class Codec:
             size = n - p[7] + length
             if p[7] and (p[7] != length or memcmp(p + HEADER, own, length)):
                 break
-            if size > PACKET_MAX or _check(&self.table[0][p[2]], p + at, n - at, values):
+            if size > PACKET_MAX or _check(row, p + at, n - at, values):
                 break
             if p[7] == length and _u32(p + at) == index:
                 accepted.append(packet)

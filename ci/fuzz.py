@@ -3,8 +3,8 @@
     python ci/fuzz.py [--inputs 10000000] [--seed 1]
 
 Run it on extensions that were built with -fsanitize=address,undefined (`make fuzz` does): the
-sanitizers abort at the first wrong access, and the last seed printed runs it again. An input is one
-packet, one chunk of a stream, or one step of an outbox.
+sanitizers abort at the first wrong access, and the last seed printed runs it again. An input is
+one packet, one chunk of a stream, or one step of an outbox.
 """
 
 import argparse
@@ -75,7 +75,9 @@ def fuzz_packets(rng: random.Random, packets: list[bytes]) -> int:
         elif choice < 0.6:
             attempt(_codec.numbered, [packet, packet], 12)
         elif choice < 0.8:
-            CODEC.accept([packet, packets[0]], 0, 2, packet[2] if len(packet) > 2 else 0, b"bob", 7)
+            CODEC.accept(
+                [packet, packets[0]], 0, 2, packet[2] if len(packet) > 2 else 0, b"bob", 7
+            )
         else:
             attempt(_codec.websocket_messages, packet)
     return ROUND

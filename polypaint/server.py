@@ -37,7 +37,7 @@ from polypaint.pace import Pace
 from polypaint.paint import effects, picture
 from polypaint.paint.canvas import Canvas
 from polypaint.paint.lobbies import Lobby
-from polypaint.paint.service import PaintService
+from polypaint.paint.service import PaintService, attempted
 from polypaint.paint.session import ACCOUNT_CREATED, ACCOUNT_REFUSED, NAME_TAKEN, Session
 from polypaint.recovery import recover
 from polypaint.settings import Settings
@@ -84,6 +84,7 @@ class Server:
         self._committing: asyncio.Future[None] | None = None
         self._last_messages: tuple[bytes, bytes] = (b"", b"")
         self._journal_thread = ThreadPoolExecutor(1, "journal")
+        self._canvases = ThreadPoolExecutor(max(1, (os.cpu_count() or 2) - 1), "canvas")
         self._settling = False
         self._blocked = False
         self._sweeper: asyncio.TimerHandle | None = None
@@ -179,12 +180,13 @@ class Server:
         self._passwords.close()
         self.renderer.shutdown(wait=False, cancel_futures=True)
         self._journal_thread.shutdown()
+        self._canvases.shutdown()
         await self._folder.close()
 
     def _unsaved(self) -> bool:
         self._flush()
         return not self.service.read_only and any(
-            lobby.saving or lobby.unsaved_from is not None
+            lobby.saving or lobby.busy or lobby.unsaved_from is not None
             for lobby in self.service.lobbies.values()
         )
 
@@ -505,8 +507,20 @@ class Server:
             except StoreError as error:
                 log.error("trimming the journal", error=str(error))
 
+    def _on_work(self, effect: effects.Work) -> None:
+        self._spawn(self._work(effect))
+
+    async def _work(self, effect: effects.Work) -> None:
+        outcome = await self._loop.run_in_executor(self._canvases, attempted, effect.work)
+        self.service.worked(effect, outcome, self.now())
+        self.settle()
+
     async def canvas_of(self, lobby: Lobby) -> Canvas | None:
         """See `net.http.Site`."""
+        while lobby.busy:
+            free: asyncio.Future[float] = self._loop.create_future()
+            lobby.when_free(free.set_result, self.now())
+            await free
         if lobby.canvas is not None:
             return picture.copy_of(lobby.canvas)
         try:
@@ -572,6 +586,7 @@ _EFFECTS: Final[dict[type, Any]] = {
     effects.CreateAccount: Server._on_create_account,
     effects.LoadCanvas: Server._on_load,
     effects.SaveCanvas: Server._on_save,
+    effects.Work: Server._on_work,
     effects.Close: Server._on_close,
     effects.Resume: Server._on_resume,
     effects.Rejected: Server._on_rejected,

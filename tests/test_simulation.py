@@ -215,6 +215,7 @@ class Simulation:
         self.settings: dict[str, Any] = {
             "freeze": self.rng.choice(("newcomer", "newcomer", "lobby"))
         }
+        self.heavy = self.rng.choice((-1, 1000, 10_000, 10**9))
         self.now = 0.0
         self.created = False
         self.store, self.journal = MemoryStore(), MemoryJournal()
@@ -279,6 +280,7 @@ class Simulation:
         self.generation += 1
         self.turning = False
         self.world = World(self.store, self.journal, self.now, self.defer, **self.settings)
+        self.world.service.heavy = self.heavy
         self.world.flushed = self.saw
         assert not self.world.report.problems
         stored = {lobby.number: lobby for lobby in self.world.report.lobbies}

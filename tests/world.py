@@ -15,7 +15,7 @@ from polypaint import _codec
 from polypaint.errors import StoreError
 from polypaint.paint import effects, packets
 from polypaint.paint.packets import PACKETS, Packet, decode
-from polypaint.paint.service import PaintService
+from polypaint.paint.service import PaintService, attempted
 from polypaint.recovery import Report, recover
 from polypaint.settings import Settings
 from polypaint.store import StoredAccount, StoredLobby
@@ -294,8 +294,13 @@ class World:
                 self.defer(lambda: self._load(lobby))
             case effects.SaveCanvas():
                 self.defer(lambda: self._save(effect))
+            case effects.Work(work=work):
+                self.defer(lambda: self._worked(effect, attempted(work)))
             case _:
                 pass
+
+    def _worked(self, effect: effects.Work, outcome: Any) -> None:
+        self.service.worked(effect, outcome, self.now)
 
     def _load(self, lobby: Any) -> None:
         try:

@@ -53,6 +53,16 @@ class Canvas(Protocol):
         Raises Refused, or Stale when the author should be resynced; then nothing has changed.
         """
 
+    def cost(self, packet: bytes) -> int:
+        """About how many pixels `apply` would touch, 1 ns each; 0 for next to nothing."""
+
+    def release_cost(self, author: str) -> int:
+        """The same for `release`."""
+
+    @property
+    def size_cost(self) -> int:
+        """The same for reading the whole canvas once (`snapshot`, `dump`)."""
+
     def only_held(self, packet: bytes) -> bool:
         """Does its author hold every stroke that this packet names?"""
 

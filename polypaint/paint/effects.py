@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from polypaint.paint.lobbies import Lobby, LobbyInfo
     from polypaint.paint.session import Session
 
@@ -49,6 +51,18 @@ class SaveCanvas:
 
 
 @dataclass(frozen=True, slots=True)
+class Work:
+    """Much to compute, on a canvas that nobody else touches meanwhile: `work()`, off the loop.
+
+    Comes back as `service.worked`, with what it returned or the Refused that it raised.
+    """
+
+    lobby: "Lobby"
+    work: "Callable[[], Any]"
+    then: "Callable[[Any, float], None]"
+
+
+@dataclass(frozen=True, slots=True)
 class Close:
     """Flush what this session has to be told, then close its connection."""
 
@@ -74,5 +88,5 @@ class Rejected:
 
 
 Effect: TypeAlias = (
-    CheckPassword | CreateAccount | LoadCanvas | SaveCanvas | Close | Resume | Rejected
+    CheckPassword | CreateAccount | LoadCanvas | SaveCanvas | Work | Close | Resume | Rejected
 )

@@ -9,7 +9,7 @@ Protocol: docs/protocol.md, sections 5, 6, 9.
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
@@ -195,6 +195,10 @@ class Lobby:
         self.unsaved_bytes = 0
         self.held: list[tuple[Guest, bytes]] = []
         self.waited_for: set[Member] = set()
+        self.busy = False
+        """Is its canvas being worked on elsewhere? Nobody may touch it then."""
+        self.deferred: list[Callable[[float], None]] = []
+        self.waiters: list[Guest] = []
         self._log = log
         self._shifts: list[tuple[str, float]] = []
         self._snapshot: tuple[int, list[bytes]] | None = None
@@ -258,23 +262,25 @@ class Lobby:
         )
 
     # ------------------------------------------------------------ drawing
-    def draw(self, member: Member, packet: bytes, now: float) -> bool:
-        """Apply a drawing packet, record it and put it before the others.
+    def permit(self, member: Member, packet: bytes, now: float) -> bool:
+        """Is this drawing packet not stale? Raises Stale.
 
         packet: conforms to its layout and carries the member's name. Returns whether the member
-        has to be resynced all the same. Raises Refused or Stale; then nothing has changed.
+        has to be resynced although it counts.
         """
         kind = PACKETS[packet[2]]
-        canvas = self.loaded
-        resync = False
-        if kind.indices and self._maybe_stale(member, now) and not canvas.only_held(packet):
+        if kind.indices and self._maybe_stale(member, now) and not self.loaded.only_held(packet):
             if kind is not INSERT_STROKE:
                 raise Stale("positions have changed since this packet was sent")
-            resync = True
-        applied = canvas.apply(packet)
-        self._tell(applied, member, kind, now)
-        self.active_at = now
-        return resync
+            return True
+        return False
+
+    def when_free(self, call: Callable[[float], None], now: float) -> None:
+        """Make this call when the canvas may be touched: now, or after what came before."""
+        if self.busy or self.deferred:
+            self.deferred.append(call)
+        else:
+            call(now)
 
     def add_strokes(self, member: Member, packets: list[bytes], start: int, now: float) -> int:
         """`draw` for the ADD_STROKE packets that stand at packets[start:] together.
@@ -296,7 +302,9 @@ class Lobby:
         self.active_at = now
         return len(accepted)
 
-    def _tell(self, applied: Applied, member: Member, kind: Packet, now: float) -> None:
+    def tell(self, applied: Applied, member: Member, kind: Packet, now: float) -> None:
+        """The canvas has accepted a packet: record it and put it before the others."""
+        self.active_at = now
         if applied.packet:
             self.record(applied.packet)
             self.relay.put(applied.packet, member.guest.outbox)
@@ -305,9 +313,8 @@ class Lobby:
         if applied.correction:
             member.guest.outbox.push(applied.correction)
 
-    def release(self, name: str, date: int) -> None:
-        """End a leaving member's selection, and tell the others in that member's name."""
-        told = self.loaded.release(name, date)
+    def released(self, told: bytes) -> None:
+        """A leaving member's selection has ended: tell the others in that member's name."""
         if told:
             self.record(told)
             self.relay.put(told)
@@ -335,6 +342,13 @@ class Lobby:
         if self._snapshot is None or self._snapshot[0] != self.seq:
             self._snapshot = (self.seq, self.loaded.snapshot(date))
         return self._snapshot[1]
+
+    @property
+    def snapshot_cost(self) -> int:
+        """See `canvas.Canvas.size_cost`; nothing when the snapshot is there."""
+        if self._snapshot is not None and self._snapshot[0] == self.seq:
+            return 0
+        return self.loaded.size_cost
 
     def repainted(self) -> None:
         """The canvas is another, by no packet: what was made of it does not hold any more."""

@@ -136,6 +136,37 @@ class PixelCanvas:
             raise Refused("there is no selection of yours")
         return self.floating[author]
 
+    def cost(self, packet: bytes) -> int:
+        """See `canvas.Canvas.cost`. The factors are what a profile shows, rounded up."""
+        kind = packet[2]
+        author = packet[8 : 8 + packet[7]].decode()
+        if kind == SEND_POINTS.id:
+            brush, _, points = packets.decode(packet)
+            return whole(brush) ** 2 * len(points)
+        if kind in (BUCKET_FILL.id, RESET_CANVAS.id, CREATE_SELECTION.id):
+            return 4 * self.pixels.size + self.release_cost(author)
+        if kind in (RESIZE_CANVAS.id, RESIZE_CANVAS_INT.id):
+            length, width = map(whole, packets.decode(packet))
+            return length * width + self.pixels.size
+        if kind == REMOVE_SELECTION.id:
+            return self.release_cost(author)
+        if kind == APPLY_FILTER_SELECTION.id and author in self.floating:
+            return 50 * self.floating[author].source.size
+        return 0
+
+    def release_cost(self, author: str) -> int:
+        """See `canvas.Canvas.release_cost`."""
+        floating = self.floating.get(author)
+        if floating is None:
+            return 0
+        length, width = floating.target[2:]
+        return 10 * min((length + width) ** 2, self.pixels.size)
+
+    @property
+    def size_cost(self) -> int:
+        """See `canvas.Canvas.size_cost`."""
+        return 8 * self.pixels.size
+
     def only_held(self, packet: bytes) -> bool:
         """See `canvas.Canvas.only_held`: no pixel packet names strokes."""
         return True

@@ -20,8 +20,9 @@ from polypaint._codec import Turn
 from polypaint.accounts import Presence
 from polypaint.errors import Refused, Stale, StoreError
 from polypaint.paint import packets
+from polypaint.paint.canvas import Applied
 from polypaint.paint.channels import GENERAL, Channels
-from polypaint.paint.effects import Effect, LoadCanvas, Resume, SaveCanvas
+from polypaint.paint.effects import Effect, LoadCanvas, Resume, SaveCanvas, Work
 from polypaint.paint.lobbies import Lobby, LobbyInfo, Log, Member, empty_canvas
 from polypaint.paint.packets import (
     CHANNEL_MESSAGE,
@@ -31,6 +32,7 @@ from polypaint.paint.packets import (
     LOBBY_FREEZE_STATE,
     LOBBY_INFO_CHANGE,
     LOBBY_PLAYER_KICK,
+    PACKETS,
     UPDATE_DATABASE,
 )
 from polypaint.paint.pixels import PixelCanvas
@@ -43,6 +45,8 @@ HELD_MAX: Final = 256
 FREEZE_S: Final = 10.0
 ASK_S: Final = 2.0
 ASKED_MAX: Final = 3
+HEAVY: Final = 2_000_000
+"""Work on a canvas that touches more pixels is done off the event loop."""
 SAVE_AGAIN_S: Final = 5.0
 CREATED, CONNECTED, EXISTS, DOES_NOT_EXIST = range(4)
 FULL: Final = (
@@ -78,6 +82,7 @@ class PaintService:
         self.lobbies: dict[str, Lobby] = {}
         self.sessions: set[Session] = set()
         self.read_only = False
+        self.heavy = HEAVY
         self.counters = {"packets": 0, "rejected": 0, "resyncs": 0, "evicted": 0}
         self._next_number = 1
         self._loading: dict[Lobby, list[tuple[Session, bool, str]]] = {}
@@ -145,6 +150,10 @@ class PaintService:
         self, session: Session, lobby: Lobby, created: bool, passcode: str, now: float
     ) -> None:
         """Join a lobby that exists, once its canvas is in memory."""
+        if lobby.busy:
+            session.waiting = True
+            lobby.when_free(partial(self._enter_later, session, lobby, created, passcode), now)
+            return
         if lobby.canvas is None:
             if lobby not in self._loading:
                 self._loading[lobby] = []
@@ -162,6 +171,23 @@ class PaintService:
         else:
             self._welcome(lobby, member, now)
 
+    def _enter_later(
+        self, session: Session, lobby: Lobby, created: bool, passcode: str, now: float
+    ) -> None:
+        """What a session waited for has come: it enters, if it still may."""
+        if session not in self.sessions or session.closing:
+            return
+        session.waiting = False
+        if lobby.info.admits(session.name, passcode):
+            self._enter(session, lobby, created, passcode, now)
+        else:
+            self._turn_away(session, created, now)
+        self.resume(session, now)
+
+    def _turn_away(self, session: Session, created: bool, now: float) -> None:
+        kind, status = (LOBBY_CREATION, EXISTS) if created else (LOBBY_CONNECT, DOES_NOT_EXIST)
+        self._answer(session, kind, status, now)
+
     def canvas_loaded(
         self, lobby: Lobby, now: float, dump: tuple[dict[str, Any], list[bytes]] | None
     ) -> None:
@@ -175,19 +201,14 @@ class PaintService:
             else:
                 lobby.canvas = canvas
         for session, created, passcode in self._loading.pop(lobby):
-            if session not in self.sessions or session.closing:
-                continue
-            session.waiting = False
-            if dump is None or not lobby.info.admits(session.name, passcode):
-                kind, status = (
-                    (LOBBY_CREATION, EXISTS) if created else (LOBBY_CONNECT, DOES_NOT_EXIST)
-                )
-                self._answer(session, kind, status, now)
-            else:
-                self._enter(session, lobby, created, passcode, now)
-            self.resume(session, now)
+            if lobby.canvas is not None:
+                self._enter_later(session, lobby, created, passcode, now)
+            elif session in self.sessions and not session.closing:
+                session.waiting = False
+                self._turn_away(session, created, now)
+                self.resume(session, now)
         if lobby.canvas is not None and not lobby.members:
-            self._emptied(lobby)
+            self._emptied(lobby, now)
 
     def resume(self, session: Session, now: float) -> None:
         """A session waited for something; it goes on with what it had received."""
@@ -218,16 +239,29 @@ class PaintService:
         del lobby.members[session.name]
         lobby.waited_for.discard(member)
         session.outbox.detach()
-        lobby.release(session.name, self.date(now))
         self.channels.leave_lobby(session, lobby.info.filename)
         asking = self._asking.get(lobby)
         if asking is not None and member in asking.waiting:
             asking.waiting.remove(member)
-        if was_frozen and not lobby.frozen:
-            self._thaw(lobby, now)
         if not lobby.members:
             self.channels.close_lobby(lobby.info.filename)
-            self._emptied(lobby)
+        lobby.when_free(partial(self._release, lobby, session.name), now)
+        if was_frozen and not lobby.frozen:
+            self._thaw(lobby, now)
+        lobby.when_free(partial(self._left, lobby), now)
+
+    def _release(self, lobby: Lobby, name: str, now: float) -> None:
+        """End what somebody who has left had selected."""
+        if name in lobby.members:
+            return  # they are back, and it is theirs again
+        canvas = lobby.loaded
+        cost = canvas.release_cost(name)
+        work = partial(canvas.release, name, self.date(now))
+        self._work(lobby, cost, work, lambda told, _now: lobby.released(told), now)
+
+    def _left(self, lobby: Lobby, now: float) -> None:
+        if not lobby.members:
+            self._emptied(lobby, now)
 
     def change_info(self, session: Session, values: dict[str, str], now: float) -> None:
         """LOBBY_INFO_CHANGE: the new rules first, then who no longer fits leaves (section 5)."""
@@ -252,7 +286,42 @@ class PaintService:
             for member in others:
                 member.guest.outbox.push(told)
         if lobby.canvas is None:
-            self.save(lobby)
+            self.save(lobby, now)
+
+    # ------------------------------------------------------------ much to compute
+    def _work(
+        self,
+        lobby: Lobby,
+        cost: int,
+        work: Callable[[], Any],
+        then: Callable[[Any, float], None],
+        now: float,
+    ) -> None:
+        """Have `then(work(), now)`: at once if it costs little, else off the loop.
+
+        Meanwhile the lobby is busy, and only this lobby: its members' packets wait. What `work`
+        raises, if it is Refused, is handed to `then`.
+        """
+        if cost <= self.heavy:
+            then(attempted(work), now)
+        else:
+            lobby.busy = True
+            self.effects.append(Work(lobby, work, then))
+
+    def worked(self, effect: Work, outcome: Any, now: float) -> None:
+        """The work is done; what has waited for it goes on, in order."""
+        lobby = effect.lobby
+        lobby.busy = False
+        effect.then(outcome, now)
+        while lobby.deferred and not lobby.busy:
+            lobby.deferred.pop(0)(now)
+        if not lobby.busy:
+            waiters, lobby.waiters = lobby.waiters, []
+            for guest in waiters:
+                session = self._session_of(guest)
+                session.waiting = False
+                if session in self.sessions:
+                    self.resume(session, now)
 
     # ------------------------------------------------------------ drawing
     def draw(self, session: Session, packet: bytes, now: float) -> None:
@@ -275,18 +344,32 @@ class PaintService:
             member.behind |= member.confirming
             self.counters["packets"] += taken
             if lobby.needs_saving:
-                self.save(lobby)
+                self.save(lobby, now)
         return taken
 
     def _draw(self, lobby: Lobby, member: Member, packet: bytes, now: float) -> None:
         member.behind |= member.confirming
         try:
-            if lobby.draw(member, packet, now):
-                self.resync(lobby, member, now)
+            resync = lobby.permit(member, packet, now)
         except Stale:
             self.resync(lobby, member, now)
+            return
+        canvas = lobby.loaded
+        then = partial(self._drawn, lobby, member, packet, resync)
+        self._work(lobby, canvas.cost(packet), partial(canvas.apply, packet), then, now)
+
+    def _drawn(
+        self, lobby: Lobby, member: Member, packet: bytes, resync: bool, outcome: Any, now: float
+    ) -> None:
+        """The canvas has accepted a packet, or has refused it."""
+        if isinstance(outcome, Applied):
+            lobby.tell(outcome, member, PACKETS[packet[2]], now)
+        elif not isinstance(outcome, Stale):
+            self._session(member).reject(packet, str(outcome), now)
+        if resync or isinstance(outcome, Stale):
+            self.resync(lobby, member, now)
         if lobby.needs_saving:
-            self.save(lobby)
+            self.save(lobby, now)
 
     def hold(self, session: Session, lobby: Lobby, packet: bytes) -> None:
         """Keep a frozen client's packet until the lobby thaws. Raises Refused when it is many."""
@@ -305,13 +388,25 @@ class PaintService:
         self._replay(lobby, member, now)
 
     def _replay(self, lobby: Lobby, member: Member, now: float) -> None:
+        """Give a member the canvas, as soon as it may be read."""
+        lobby.when_free(partial(self._picture, lobby, member), now)
+
+    def _picture(self, lobby: Lobby, member: Member, now: float) -> None:
+        """Make the snapshot, if it is not there."""
+        work = partial(lobby.snapshot, self.date(now))
+        then = partial(self._send_replay, lobby, member)
+        self._work(lobby, lobby.snapshot_cost, work, then, now)
+
+    def _send_replay(self, lobby: Lobby, member: Member, chunks: list[bytes], now: float) -> None:
+        if lobby.members.get(member.guest.name) is not member:
+            return
         date = self.date(now)
         outbox = member.guest.outbox
         member.shifted_at = now
         member.loading += 1
         self._freeze(member.guest, True, now)
         outbox.push(FETCH_DATABASE.encode_reply(date))
-        outbox.push_replay(lobby.snapshot(date))
+        outbox.push_replay(chunks)
         if member not in lobby.waited_for and not self.read_only:
             self._freeze(member.guest, False, now)
         outbox.push_call(partial(self._replayed, self._session(member), lobby, member))
@@ -369,8 +464,15 @@ class PaintService:
             return
         for member in lobby.members.values():
             self._freeze(member.guest, False, now)
-        held, lobby.held = lobby.held, []
-        for guest, packet in held:
+        self._go_on(lobby, now)
+
+    def _go_on(self, lobby: Lobby, now: float) -> None:
+        """What was held while the lobby was frozen, in order."""
+        while lobby.held and not lobby.frozen and not self.read_only:
+            if lobby.busy:
+                lobby.when_free(partial(self._go_on, lobby), now)
+                return
+            guest, packet = lobby.held.pop(0)
             session = self._session_of(guest)
             member = lobby.members.get(guest.name) or Member(guest)
             if packet[2] == LOBBY_CONNECT.id:
@@ -379,12 +481,9 @@ class PaintService:
             if packet[2] == FETCH_DATABASE.id:
                 self.confirmed(session, now)
                 continue
-            try:
-                self._draw(lobby, member, packet, now)
-            except Refused as refusal:
-                session.reject(packet, str(refusal), now)
+            self._draw(lobby, member, packet, now)
             if member.guest.name not in lobby.members:
-                lobby.release(guest.name, self.date(now))
+                lobby.when_free(partial(self._release, lobby, guest.name), now)
 
     def _give_up(self, lobby: Lobby, member: Member, now: float) -> None:
         """The lobby waited long enough for this newcomer."""
@@ -452,12 +551,12 @@ class PaintService:
         canvas = lobby.canvas
         if not isinstance(canvas, PixelCanvas) or pixels.shape != canvas.pixels.shape:
             raise Refused("the picture does not have the canvas's size")
-        if lobby.saving:
+        if lobby.saving or lobby.busy:
             raise Refused("the drawing is being stored; try again")
         canvas.paint(pixels)
         lobby.repainted()
         asking.saving = True
-        self.save(lobby)
+        self.save(lobby, now)
 
     # ------------------------------------------------------------ the store
     def restore(self, lobbies: Iterable[tuple[int, LobbyInfo, int]], batch: int) -> None:
@@ -467,25 +566,38 @@ class PaintService:
             lobby = self._new_lobby(number, info)
             lobby.seq = lobby.saved_seq = seq
 
-    def save(self, lobby: Lobby) -> None:
+    def save(self, lobby: Lobby, now: float) -> None:
         """Have the store keep the drawing as it is now."""
         if lobby.saving:
             return
-        if lobby.canvas is None:
-            meta, blobs = dict[str, Any](), list[bytes]()
-        else:
-            meta, blobs = lobby.canvas.dump()
         lobby.saving = True
+        if lobby.canvas is None:
+            self._save(lobby, lobby.seq, self.log.batch, ({}, []), now)
+        else:
+            lobby.when_free(partial(self._dump, lobby), now)
+
+    def _dump(self, lobby: Lobby, now: float) -> None:
+        canvas = lobby.loaded
         lobby.unsaved_bytes = 0
-        batch = self.log.batch
-        self.effects.append(SaveCanvas(lobby, lobby.info, lobby.seq, batch, meta, blobs))
+        then = partial(self._save, lobby, lobby.seq, self.log.batch)
+        self._work(lobby, canvas.size_cost, canvas.dump, then, now)
+
+    def _save(
+        self,
+        lobby: Lobby,
+        seq: int,
+        batch: int,
+        dump: tuple[dict[str, Any], list[bytes]],
+        _now: float,
+    ) -> None:
+        self.effects.append(SaveCanvas(lobby, lobby.info, seq, batch, *dump))
 
     def canvas_saved(self, effect: SaveCanvas, ok: bool, now: float) -> None:
         """The store has kept a drawing, or could not; then it is tried again."""
         lobby = effect.lobby
         lobby.saving = False
         if not ok:
-            self.timers.at(now + SAVE_AGAIN_S, lambda _now: self.save(lobby))
+            self.timers.at(now + SAVE_AGAIN_S, partial(self.save, lobby))
             return
         lobby.saved_seq = effect.seq
         lobby.unsaved_from = None if lobby.seq == effect.seq else effect.batch
@@ -493,14 +605,14 @@ class PaintService:
         if asking is not None and asking.saving:
             self._asked(asking, now)
         if not lobby.members:
-            self._emptied(lobby)
+            self._emptied(lobby, now)
 
-    def _emptied(self, lobby: Lobby) -> None:
+    def _emptied(self, lobby: Lobby, now: float) -> None:
         """Nobody is in it: store it, then forget its canvas."""
-        if lobby.held or lobby in self._loading:
+        if lobby.held or lobby in self._loading or lobby.busy or lobby.deferred:
             return
         if lobby.seq != lobby.saved_seq:
-            self.save(lobby)
+            self.save(lobby, now)
         elif not lobby.saving and lobby.canvas is not None:
             lobby.unload()
 
@@ -529,7 +641,7 @@ class PaintService:
             if lobby.members or lobby.held:
                 self._thaw(lobby, now)
                 if not lobby.members:
-                    self._emptied(lobby)
+                    lobby.when_free(partial(self._left, lobby), now)
 
     # ------------------------------------------------------------ lists
     def lobby_listing(self, name: str) -> list[dict[str, Any]]:
@@ -574,6 +686,14 @@ class PaintService:
         if not isinstance(guest, Session):
             raise AssertionError("every guest of this service is a session")
         return guest
+
+
+def attempted(work: Callable[[], Any]) -> Any:
+    """What the work returns, or the Refused that it raises."""
+    try:
+        return work()
+    except Refused as refusal:
+        return refusal
 
 
 def _is_loopback(address: str) -> bool:

@@ -99,6 +99,10 @@ class Session:
                 and not self.closing
                 and self.outbox.queued < limit
             ):
+                if self.lobby is not None and self.lobby.busy:
+                    self.waiting = True
+                    self.lobby.waiters.append(self)
+                    break
                 if inbox[at][2] == ADD_STROKE and self.member is not None:
                     taken = self.service.add_strokes(self, inbox, at, now)
                     if taken:

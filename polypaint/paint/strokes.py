@@ -145,6 +145,19 @@ class StrokeCanvas:
             del self._holder[stroke]
         return _told(packet, UNSELECTED_STROKE, indices, list(held), [])
 
+    def cost(self, packet: bytes) -> int:
+        """See `canvas.Canvas.cost`."""
+        return 0
+
+    def release_cost(self, author: str) -> int:
+        """See `canvas.Canvas.release_cost`."""
+        return 0
+
+    @property
+    def size_cost(self) -> int:
+        """See `canvas.Canvas.size_cost`: packets are joined, not read."""
+        return 0
+
     def only_held(self, packet: bytes) -> bool:
         """See `canvas.Canvas.only_held`. An index beyond the end is nobody's."""
         named = packets.decode(packet)[0]

@@ -120,14 +120,19 @@ def cpu_seconds(pid: int) -> float:
 
 # ---------------------------------------------------------------- servers
 @contextlib.contextmanager
-def project(*flags: str, journal: bool = True) -> Iterator[tuple[int, dict[str, str]]]:
-    """A polypaint-fast of its own: (pid, addresses). journal: False leaves the commits out."""
+def project(
+    *flags: str, journal: bool = True, cpu: int = 0
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """A polypaint-fast of its own: (pid, addresses).
+
+    journal: False leaves the commits out. cpu: the one it runs on; -1 for all.
+    """
     with tempfile.TemporaryDirectory() as folder:
         ready = Path(folder, "ready")
         module = ["-m", "polypaint"] if journal else [str(HERE / "unjournaled.py")]
         argv = [sys.executable, *module, "--data", f"{folder}/data", "--ready-file", str(ready)]
         argv += ["--paint-port", "0", "--web-port", "0", "--bcrypt-rounds", "4", *flags]
-        with pinned(0):
+        with pinned(cpu):
             child = subprocess.Popen(argv, stderr=subprocess.DEVNULL)
         try:
             while not ready.exists():

@@ -9,10 +9,12 @@ Counterpart: `__main__.py` starts it; `paint/service.py` is what it runs.
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import signal
 import ssl
+import sys
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -50,6 +52,8 @@ RETRY_S: Final = 0.5
 SWEEP_S: Final = 1.0
 STOP_S: Final = 9.0
 BACKLOG: Final = 1024
+SWITCH_S: Final = 0.001
+"""How long a thread that computes may keep the event loop from the interpreter."""
 
 
 class Server:
@@ -609,6 +613,10 @@ def serve(settings: Settings) -> None:
     """Run a server on uvloop until it is told to stop. Raises StoreError, SettingsError."""
 
     async def main() -> None:
-        await Server(settings).run()
+        server = Server(settings)
+        gc.collect()
+        gc.freeze()  # what is there at the start stays: it need not be looked at again
+        await server.run()
 
+    sys.setswitchinterval(SWITCH_S)
     uvloop.run(main())

@@ -659,3 +659,35 @@ async def test_stopping_twice_as_long_as_allowed(tmp_path, monkeypatch):
         connect(server.addresses["paint"], "bob", "pw", create=True) as bob,
     ):
         assert len((await bob.join("d")).canvas.strokes) == 1
+
+
+async def test_a_picture_of_a_busy_lobby_waits(tmp_path):
+    async with (
+        serving(tmp_path) as server,
+        connect(server.addresses["paint"], "ada", "pw", create=True) as ada,
+    ):
+        server.service.heavy = -1
+        drawing = await ada.create("d", "pixel")
+        filled = [drawing.bucket_fill(1, 1, bytes([x, 0, 0, 255])) for x in range(20)]
+        while not server.service.lobbies["d"].busy:
+            await asyncio.sleep(0)
+        url = server.addresses["web"] + "/api/lobbies/d/canvas.json"
+        assert (await asyncio.to_thread(http, url))[0] == 200
+        await asyncio.gather(*filled)
+
+
+def test_many_peers_are_sent_to_at_once(process):
+    people = [Raw(process.paint).login(f"p{i}") for i in range(30)]
+    people[0].send(packets.LOBBY_CREATION, lobby("d", "p0")).next(packets.LOBBY_CREATION)
+    for person in people[1:]:
+        person.send(packets.LOBBY_CONNECT, lobby("d"))
+        person.next(packets.LOBBY_FREEZE_STATE), person.next(packets.LOBBY_FREEZE_STATE)
+    for turn in range(60):
+        for i, person in enumerate(people):
+            person.send(packets.ADD_STROKE, 0, RED, 1, 1, [[i, turn]])
+        time.sleep(0.001)
+    for i, person in enumerate(people):
+        seen = [packets.decode(person.next(packets.ADD_STROKE)) for _ in range(60 * 29)]
+        indices = [values[0] for values in seen]
+        assert indices == sorted(indices)
+        assert all(values[4][0][0] != i for values in seen)

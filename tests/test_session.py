@@ -1080,3 +1080,123 @@ def test_the_tables_are_complete():
     assert REMOVE_SELECTION.encode_reply(0, name=b"x")
     with pytest.raises(ProtocolError):
         LOBBY_FREEZE_STATE.decode_object(LOBBY_FREEZE_STATE.encode_reply(0, 1))
+
+
+# ---------------------------------------------------------------- much to compute
+def busy_world() -> tuple[World, list, Peer, Peer]:
+    """A lobby on whose canvas a fill is being worked; run what waits with `finish`."""
+    world = World()
+    ada, bob = pair(world, "pixel")
+    world.service.heavy = 1000
+    waiting: list = []
+    world.defer = waiting.append
+    ada.send(packets.BUCKET_FILL, 1, 1, b"\1\2\3\4")
+    assert world.service.lobbies["d"].busy
+    return world, waiting, ada, bob
+
+
+def finish(world: World, waiting: list) -> None:
+    while waiting:
+        waiting.pop(0)()
+        world.settle()
+
+
+def test_a_busy_lobby_waits_and_others_do_not():
+    world, waiting, ada, bob = busy_world()
+    ada.send(packets.SEND_POINTS, 1, b"abcd", [[1, 1]])
+    bob.send(packets.SEND_POINTS, 1, b"abcd", [[2, 2]])
+    ada.send(CHANNEL_MESSAGE, "General;hello")
+    assert ada.session.waiting
+    assert bob.session.waiting
+    assert bob.take() == []
+    finish(world, waiting)
+    assert bob.kinds() == ["BUCKET_FILL", "SEND_POINTS", "CHANNEL_MESSAGE"]
+    assert ada.kinds() == ["SEND_POINTS"]
+    assert not ada.session.busy
+
+
+def test_joining_and_leaving_a_busy_lobby():
+    world, waiting, ada, bob = busy_world()
+    finish(world, waiting)
+    bob.send(packets.CREATE_SELECTION, 0, 0, 500, 500, 0)
+    finish(world, waiting)
+    world.defer = lambda work: work()
+    eve, pat = world.peer("eve"), world.peer("pat")
+    world.defer = waiting.append
+    ada.send(packets.BUCKET_FILL, 900, 600, b"\5\2\3\4")
+    eve.join("d")
+    pat.join("d")
+    assert eve.session.waiting
+    bob.disconnect()
+    ada.disconnect()
+    pat.disconnect()
+    assert world.service.lobbies["d"].members == {}
+    finish(world, waiting)
+    kinds = eve.kinds()
+    assert kinds[0] == "LOBBY_CONNECT"
+    assert "CREATE_SELECTION" not in kinds
+    assert list(world.service.lobbies["d"].members) == ["eve"]
+    eve.disconnect()
+    finish(world, waiting)
+    assert world.service.lobbies["d"].canvas is None
+
+
+def test_the_owner_shuts_out_who_waits_for_a_busy_lobby():
+    world, waiting, ada, bob = busy_world()
+    finish(world, waiting)
+    ada.send(LOBBY_DISCONNECT)
+    world.defer = lambda work: work()
+    eve = world.peer("eve")
+    world.defer = waiting.append
+    bob.send(packets.BUCKET_FILL, 9, 9, b"\7\2\3\4")
+    eve.join("d")
+    ada.send(LOBBY_INFO_CHANGE, info("d", "private"))
+    bob.expect(LOBBY_PLAYER_KICK, world.service.settings.kick_reason)
+    finish(world, waiting)
+    eve.expect(LOBBY_CONNECT, DOES_NOT_EXIST)
+    assert not eve.session.waiting
+
+
+def test_what_the_worker_refuses_is_rejected():
+    world, waiting, ada, bob = busy_world()
+    ada.send(packets.BUCKET_FILL, 9000, 9000, b"abcd")
+    bob.send(packets.APPLY_FILTER_SELECTION, "blur")
+    finish(world, waiting)
+    assert rejected(world) == 2
+
+
+def test_what_was_held_waits_for_a_busy_lobby_too():
+    world = World(freeze="lobby")
+    ada, bob = pair(world, "pixel")
+    world.service.heavy = 1000
+    waiting: list = []
+    eve = world.peer("eve")
+    world.defer = waiting.append
+    eve.join("d")
+    finish(world, waiting)
+    for x in range(3):
+        ada.send(packets.BUCKET_FILL, x, x, bytes([x, 2, 3, 4]))
+    eve.send(FETCH_DATABASE)
+    bob.take()
+    finish(world, waiting)
+    assert bob.kinds() == ["BUCKET_FILL"] * 3
+
+
+def test_everything_costs_what_it_touches():
+    world = World()
+    ada, _ = pair(world, "pixel")
+    canvas = world.service.lobbies["d"].loaded
+
+    def cost(kind, *values) -> int:
+        return canvas.cost(kind.encode_request(0, b"ada", *values))
+
+    area = 1280 * 720
+    assert cost(packets.SEND_POINTS, 10, b"abcd", [[0, 0]] * 7) == 700
+    assert cost(packets.BUCKET_FILL, 0, 0, b"abcd") >= area
+    assert cost(packets.RESIZE_CANVAS, 100, 100) >= area
+    assert cost(packets.UPDATE_SELECTION, 0, 0, 9, 9, 0) == 0
+    assert cost(packets.APPLY_FILTER_SELECTION, "blur") == 0
+    assert cost(packets.REMOVE_SELECTION) == 0
+    ada.send(packets.CREATE_SELECTION, 0, 0, 100, 100, 0)
+    assert cost(packets.APPLY_FILTER_SELECTION, "blur") >= 10_000
+    assert cost(packets.REMOVE_SELECTION) >= 10_000

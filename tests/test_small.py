@@ -8,6 +8,7 @@ from polypaint import strictjson
 from polypaint.accounts import Presence, is_clean, is_name, is_password, prepared
 from polypaint.errors import ProtocolError
 from polypaint.net.passwords import Passwords
+from polypaint.pace import FLUSH_S, Pace
 from polypaint.paint import channels, packets
 from polypaint.paint.lobbies import LobbyInfo
 from polypaint.timers import Timers
@@ -150,3 +151,18 @@ def test_a_session_asks_its_guest_type():
     world = World()
     with pytest.raises(AssertionError):
         world.service._session_of(object())
+
+
+def test_the_pace_waits_only_when_it_pays():
+    alone, crowd = Pace(), Pace()
+    for i in range(2000):
+        alone.flushed(i * 5e-5, 1)
+        crowd.flushed(i * 5e-4, 29)
+    assert not alone.busy
+    assert alone.wait(0.1) == 0
+    assert crowd.busy
+    assert crowd.wait(2000 * 5e-4 - 5e-4) == pytest.approx(FLUSH_S)
+    assert crowd.wait(5) <= 0
+    for i in range(100):
+        crowd.flushed(5 + i, 29)
+    assert not crowd.busy

@@ -17,11 +17,15 @@ from pathlib import Path
 
 import load
 
-SERVERS = ("relay", "polypaint", "unjournaled")
+SERVERS = ("relay", "polypaint", "unjournaled", "ws", "socket.io", "nats", "streams")
 
 
 def serving(name: str) -> AbstractContextManager[tuple[int, dict[str, str]]]:
-    return load.relay() if name == "relay" else load.project(journal=name == "polypaint")
+    if name == "relay":
+        return load.relay()
+    if name in ("polypaint", "unjournaled"):
+        return load.project(journal=name == "polypaint")
+    return load.rival(name)
 
 
 def main() -> None:
@@ -33,23 +37,35 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
+    servers = options.servers.split(",")
+    for name in [n for n in servers if not load.available(n)]:
+        print(f"{name}: not to be had here")
+        servers.remove(name)
     samples: defaultdict[tuple[str, str], list[load.Sample]] = defaultdict(list)
     for number in range(options.rounds):
-        for name in options.servers.split(","):
+        for name in servers:
             print(f"\rround {number + 1} of {options.rounds}: {name:16}", end="", flush=True)
             with serving(name) as (pid, addresses):
                 for wanted in options.loads.split(","):
-                    kind = "raw" if name == "relay" else "paint"
-                    found = load.measure(kind, pid, addresses, load.LOADS[wanted])
+                    (kind,) = addresses.keys() & load.FRAMED or {"paint"}
+                    try:
+                        found = load.measure(kind, pid, addresses, load.LOADS[wanted])
+                    except RuntimeError as error:
+                        print(f"\n{name}, {wanted}: {error}")
+                        continue
                     samples[name, wanted].append(found)
     print()
     for wanted in options.loads.split(","):
         print(f"\n{wanted}: {load.LOADS[wanted]}")
         print(f"{'':14}{'CPU µs':>9}{'× relay':>9}{'/s':>12}{'p50 µs':>9}{'p99 µs':>9}  lost")
-        for name in options.servers.split(","):
+        for name in servers:
             rows = samples[name, wanted]
+            if not rows:
+                continue
             base = samples.get(("relay", wanted), rows)
-            ratio = statistics.median(a.cpu_us / b.cpu_us for a, b in zip(rows, base, strict=True))
+            ratio = statistics.median(
+                a.cpu_us / b.cpu_us for a, b in zip(rows, base, strict=False)
+            )
             middle = {k: statistics.median(vars(r)[k] for r in rows) for k in vars(rows[0])}
             print(
                 f"{name:14}{middle['cpu_us']:9.3f}{ratio:9.2f}{middle['deliveries_per_s']:12.0f}"

@@ -68,8 +68,37 @@ static int send_all(int fd, const unsigned char *p, int n)
     return 0;
 }
 
-/* Reads what one connection has; counts deliveries. framing: bytes of a WebSocket header come first when 1. */
-static int receive(int fd, Inbox *inbox, int websocket, int measuring, Result *result)
+enum { RAW, WEBSOCKET, NATS };
+
+/* One message at p, of which `left` bytes are there: how long it is altogether, 0 when bytes are missing. packet: where
+ * the packet in it begins, or NULL when it is none. */
+static int message(const unsigned char *p, int left, int framing, const unsigned char **packet)
+{
+    *packet = p;
+    if (framing == RAW)
+        return left < 8 || left < (p[0] | p[1] << 8) ? 0 : p[0] | p[1] << 8;
+    if (framing == WEBSOCKET) {
+        if (left < 4)
+            return 0;
+        int head = (p[1] & 127) < 126 ? 2 : 4, size = head == 2 ? p[1] & 127 : p[2] << 8 | p[3];
+        *packet = (p[0] & 15) == 2 ? p + head : NULL;
+        return left < head + size ? 0 : head + size;
+    }
+    const unsigned char *end = memmem(p, left, "\r\n", 2), *digits = end;
+    if (end == NULL)
+        return 0;
+    *packet = NULL;
+    if (memcmp(p, "MSG", 3))
+        return end + 2 - p;
+    while (digits[-1] != ' ')
+        digits--;
+    int size = atoi((const char *)digits);
+    *packet = end + 2;
+    return left < end + 4 - p + size ? 0 : end + 4 - p + size;
+}
+
+/* Reads what one connection has; counts deliveries. */
+static int receive(int fd, Inbox *inbox, int framing, Result *result)
 {
     ssize_t got = recv(fd, inbox->data + inbox->used, BUFFER - inbox->used, MSG_DONTWAIT);
     if (got <= 0)
@@ -78,20 +107,11 @@ static int receive(int fd, Inbox *inbox, int websocket, int measuring, Result *r
     int at = 0, found = 0;
     uint64_t now = now_ns();
     for (;;) {
-        int head = 0, left = inbox->used - at;
-        unsigned char *p = inbox->data + at;
-        if (websocket) {
-            if (left < 4)
-                break;
-            head = (p[1] & 127) < 126 ? 2 : 4;
-        }
-        if (left < head + 8)
+        const unsigned char *p;
+        int size = message(inbox->data + at, inbox->used - at, framing, &p);
+        if (size == 0)
             break;
-        int size = p[head] | p[head + 1] << 8;
-        if (left < head + size)
-            break;
-        p += head;
-        if (p[2] == ADD_STROKE) {
+        if (p && p[2] == ADD_STROKE) {
             int data = 8 + p[7];
             int32_t index;
             memcpy(&index, p + data, 4);
@@ -99,10 +119,10 @@ static int receive(int fd, Inbox *inbox, int websocket, int measuring, Result *r
                 result->disorder++;
             inbox->last_index = index;
             found++;
-            if (measuring && result->samples < SAMPLES)
+            if (result->samples < SAMPLES)
                 result->latency_us[result->samples++] = (now - get_time(p + data + 16)) / 1e3f;
         }
-        at += head + size;
+        at += size;
     }
     memmove(inbox->data, inbox->data + at, inbox->used - at);
     inbox->used -= at;
@@ -112,7 +132,7 @@ static int receive(int fd, Inbox *inbox, int websocket, int measuring, Result *r
 
 /* packets: one for each sender, as it goes onto the wire; stamp: where its first coordinate stands. Returns 0, or -1
  * when a connection broke. */
-int drive(const int *fds, int peers, int senders, unsigned char **packets, int size, int stamp, int websocket,
+int drive(const int *fds, int peers, int senders, unsigned char **packets, int size, int stamp, int framing,
           int window, double rate, double seconds, Result *result)
 {
     int poller = epoll_create1(0), broken = 0;
@@ -152,7 +172,7 @@ int drive(const int *fds, int peers, int senders, unsigned char **packets, int s
         int ready = epoll_wait(poller, events, 256, 0);
         for (int i = 0; i < ready; i++) {
             int k = events[i].data.u32;
-            if (receive(fds[k], &inboxes[k], websocket, 1, result) < 0)
+            if (receive(fds[k], &inboxes[k], framing, result) < 0)
                 broken = 1;
         }
     }

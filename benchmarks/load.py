@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -161,6 +162,108 @@ def relay() -> Iterator[tuple[int, dict[str, str]]]:
         child.wait()
 
 
+# ---------------------------------------------------------------- rivals
+NODE = {"ws": ("ws", "8"), "socket.io": ("socket.io", "4")}
+
+
+@contextlib.contextmanager
+def rival(name: str) -> Iterator[tuple[int, dict[str, str]]]:
+    """Another relay, from its public package: ws, socket.io, streams, nats."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+    if name in NODE:
+        modules = BUILD / "node" / "node_modules"
+        argv = ["node", str(HERE / "rivals" / f"{name}.js"), str(port)]
+        environment = os.environ | {"NODE_PATH": str(modules)}
+    elif name == "nats":
+        argv, environment = ["nats-server", "-a", "127.0.0.1", "-p", str(port)], dict(os.environ)
+    else:
+        argv = [sys.executable, str(HERE / "rivals" / f"{name}.py"), str(port)]
+        environment = dict(os.environ)
+    with pinned(0):
+        child = subprocess.Popen(argv, env=environment, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(200):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                break
+            time.sleep(0.02)
+        yield child.pid, {KINDS.get(name, "raw"): f"127.0.0.1:{port}"}
+    finally:
+        child.kill()
+        child.wait()
+
+
+KINDS = {"ws": "ws", "socket.io": "socket.io", "nats": "nats"}
+FRAMED = {"raw", *KINDS.values()}
+
+
+def available(name: str) -> bool:
+    """Can this rival be run here? Its package is fetched if need be."""
+    if name == "nats":
+        return shutil.which("nats-server") is not None
+    if name not in NODE:
+        return True
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        return False
+    folder, (package, version) = BUILD / "node", NODE[name]
+    if not (folder / "node_modules" / package).exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        command = ["npm", "install", "--silent", "--prefix", str(folder), f"{package}@{version}"]
+        return subprocess.run(command, stdout=subprocess.DEVNULL).returncode == 0
+    return True
+
+
+def websocket(address: str, path: str) -> socket.socket:
+    """A connection on which messages may be sent."""
+    sock = open_socket(address)
+    sock.sendall(
+        f"GET {path} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+    )
+    answer = b""
+    while b"\r\n\r\n" not in answer:
+        answer += sock.recv(1)
+    return sock
+
+
+def binary(data: bytes, opcode: int = 2) -> bytes:
+    """One message from a client, masked with zeros."""
+    size = len(data)
+    head = bytes([0x80 | opcode, 0x80 | size]) if size < 126 else bytes([0x80 | opcode, 0xFE])
+    return head + (size.to_bytes(2, "big") if size >= 126 else b"") + bytes(4) + data
+
+
+def nats_socket(address: str) -> socket.socket:
+    sock = open_socket(address)
+    sock.sendall(b'CONNECT {"verbose":false,"echo":false}\r\nSUB d 1\r\nPING\r\n')
+    answer = b""
+    while b"PONG\r\n" not in answer:
+        answer += sock.recv(4096)
+    return sock
+
+
+def socketio(address: str) -> socket.socket:
+    sock = websocket(address, "/socket.io/?EIO=4&transport=websocket")
+    sock.sendall(binary(b"40", 1))
+    answer = b""
+    while b"40{" not in answer:
+        answer += sock.recv(4096)
+    return sock
+
+
+def wire(kind: str, packet: bytes) -> bytes:
+    """A packet as it goes onto this kind of wire; it stands last, but for NATS."""
+    if kind == "ws":
+        return binary(packet)
+    if kind == "socket.io":
+        event = b'451-["draw",{"_placeholder":true,"num":0}]'
+        return binary(event, 1) + binary(packet)
+    if kind == "nats":
+        return b"PUB d %d\r\n%b\r\n" % (len(packet), packet)
+    return packet
+
+
 # ---------------------------------------------------------------- peers
 def open_socket(address: str) -> socket.socket:
     host, port = address.rsplit(":", 1)
@@ -226,17 +329,19 @@ _tags = iter(range(10_000))
 
 
 def measure(kind: str, pid: int, addresses: dict[str, str], load: Load) -> Sample:
-    """One load against a running server. kind: paint or raw (the relay)."""
+    """One load against a running server. kind: paint, raw, ws, socket.io or nats."""
     tag = f"{next(_tags):04}"
     address = addresses[kind]
-    if kind == "raw":
-        socks = [open_socket(address) for _ in range(load.peers)]
-    else:
+    if kind == "paint":
         socks = people(address, load.peers, tag)
+    else:
+        opened = {"ws": lambda a: websocket(a, "/"), "nats": nats_socket, "socket.io": socketio}
+        socks = [opened.get(kind, open_socket)(address) for _ in range(load.peers)]
     names = [f"{tag}{i:04}".encode() for i in range(load.senders)]
-    wires = [ctypes.create_string_buffer(stroke(name)) for name in names]
+    wires = [ctypes.create_string_buffer(wire(kind, stroke(name))) for name in names]
     size = len(wires[0]) - 1
-    stamp = size - 8 * POINTS
+    stamp = size - 8 * POINTS - (2 if kind == "nats" else 0)
+    framing = {"ws": 1, "socket.io": 1, "nats": 2}.get(kind, 0)
     fds = (ctypes.c_int * load.peers)(*(s.fileno() for s in socks))
     pointers = (ctypes.c_void_p * len(wires))(*(ctypes.addressof(w) for w in wires))
     result = Result()
@@ -246,7 +351,7 @@ def measure(kind: str, pid: int, addresses: dict[str, str], load: Load) -> Sampl
                       ctypes.c_void_p]  # fmt: skip
 
     def run(seconds: float) -> None:
-        if drive(fds, load.peers, load.senders, pointers, size, stamp, 0, load.window, load.rate,
+        if drive(fds, load.peers, load.senders, pointers, size, stamp, framing, load.window, load.rate,
                  seconds, ctypes.byref(result)):  # fmt: skip
             raise RuntimeError("a connection broke")
 
@@ -264,5 +369,5 @@ def measure(kind: str, pid: int, addresses: dict[str, str], load: Load) -> Sampl
         float(latency[len(latency) // 2]),
         float(latency[int(len(latency) * 0.99)]),
         result.lost,
-        0 if kind == "raw" else result.disorder,
+        result.disorder if kind == "paint" else 0,
     )

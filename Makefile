@@ -48,7 +48,9 @@ test: lint types unit
 
 # Ratios to a relay in C in the same run; figures of the codec; large drawings.
 bench: .venv/dev
-	$(BIN)/python benchmarks/end_to_end.py $(ARGS)
+	mkdir -p build
+	$(BIN)/python benchmarks/end_to_end.py --json build/bench.json --chart build/bench.svg $(ARGS)
+	$(BIN)/python benchmarks/stall.py
 	$(BIN)/python benchmarks/drawings.py
 	$(BIN)/python benchmarks/journal.py
 	$(BIN)/pytest benchmarks -q --no-cov --benchmark-columns=median,ops

@@ -2,7 +2,7 @@
 
     python benchmarks/end_to_end.py                    every load, 5 rounds, the journal on and off
     python benchmarks/end_to_end.py --loads ping --rounds 3
-    python benchmarks/end_to_end.py --json FILE
+    python benchmarks/end_to_end.py --json build/bench.json --chart build/bench.svg
 
 Servers take turns; a ratio compares two servers within one round, and the table shows the median.
 Absolute times differ from machine to machine and from run to run: believe the ratios.
@@ -10,6 +10,7 @@ Absolute times differ from machine to machine and from run to run: believe the r
 
 import argparse
 import json
+import math
 import statistics
 from collections import defaultdict
 from contextlib import AbstractContextManager
@@ -28,6 +29,32 @@ def serving(name: str) -> AbstractContextManager[tuple[int, dict[str, str]]]:
     return load.rival(name)
 
 
+def chart(ratios: dict[tuple[str, str], float]) -> str:
+    """CPU per delivery as bars, relative to the relay in C, on a logarithmic scale."""
+    parts, y = [], 20
+    for wanted in dict.fromkeys(wanted for _, wanted in ratios):
+        parts.append(f'<text x="10" y="{y + 12}" font-weight="bold">{wanted}</text>')
+        y += 20
+        for name in (n for n, w in ratios if w == wanted):
+            ratio = ratios[name, wanted]
+            width = 20 + 110 * math.log10(max(ratio, 0.1) / 0.1)
+            colour = "#2060c0" if name == "polypaint" else "#b8c0cc"
+            parts.append(
+                f'<text x="100" y="{y + 12}" text-anchor="end">{name}</text>'
+                f'<rect x="108" y="{y + 2}" width="{width:.0f}" height="12" fill="{colour}"/>'
+                f'<text x="{112 + width:.0f}" y="{y + 12}">{ratio:.2f} ×</text>'
+            )
+            y += 17
+        y += 10
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="560" height="{y + 10}" '
+        'font-family="sans-serif" font-size="11">'
+        '<rect width="100%" height="100%" fill="white"/>'
+        '<text x="10" y="14">server CPU per delivery, relative to a relay in C (log scale)</text>'
+        f"{''.join(parts)}</svg>\n"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -35,7 +62,8 @@ def main() -> None:
     parser.add_argument("--loads", default=",".join(load.LOADS))
     parser.add_argument("--servers", default=",".join(SERVERS))
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=Path, help="every sample")
+    parser.add_argument("--chart", type=Path, help="the ratios as an SVG")
     options = parser.parse_args()
     servers = options.servers.split(",")
     for name in [n for n in servers if not load.available(n)]:
@@ -55,6 +83,7 @@ def main() -> None:
                         continue
                     samples[name, wanted].append(found)
     print()
+    ratios: dict[tuple[str, str], float] = {}
     for wanted in options.loads.split(","):
         print(f"\n{wanted}: {load.LOADS[wanted]}")
         print(f"{'':14}{'CPU µs':>9}{'× relay':>9}{'/s':>12}{'p50 µs':>9}{'p99 µs':>9}  lost")
@@ -63,14 +92,16 @@ def main() -> None:
             if not rows:
                 continue
             base = samples.get(("relay", wanted), rows)
-            ratio = statistics.median(
-                a.cpu_us / b.cpu_us for a, b in zip(rows, base, strict=False)
-            )
+            pairs = zip(rows, base, strict=False)
+            ratio = statistics.median(own.cpu_us / yardstick.cpu_us for own, yardstick in pairs)
+            ratios[name, wanted] = ratio
             middle = {k: statistics.median(vars(r)[k] for r in rows) for k in vars(rows[0])}
             print(
                 f"{name:14}{middle['cpu_us']:9.3f}{ratio:9.2f}{middle['deliveries_per_s']:12.0f}"
                 f"{middle['p50_us']:9.0f}{middle['p99_us']:9.0f}  {sum(r.lost for r in rows)}"
             )
+    if options.chart:
+        options.chart.write_text(chart(ratios))
     if options.json:
         document = {f"{a} {b}": [r.row() for r in rows] for (a, b), rows in samples.items()}
         options.json.write_text(json.dumps(document, indent=1))

@@ -350,9 +350,10 @@ def measure(kind: str, pid: int, addresses: dict[str, str], load: Load) -> Sampl
                       ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_double, ctypes.c_double,
                       ctypes.c_void_p]  # fmt: skip
 
+    fixed = (fds, load.peers, load.senders, pointers, size, stamp, framing, load.window, load.rate)
+
     def run(seconds: float) -> None:
-        if drive(fds, load.peers, load.senders, pointers, size, stamp, framing, load.window, load.rate,
-                 seconds, ctypes.byref(result)):  # fmt: skip
+        if drive(*fixed, seconds, ctypes.byref(result)):
             raise RuntimeError("a connection broke")
 
     with pinned(1):

@@ -52,6 +52,8 @@ RETRY_S: Final = 0.5
 SWEEP_S: Final = 1.0
 STOP_S: Final = 9.0
 BACKLOG: Final = 1024
+TLS_S: Final = 10.0
+"""How long a TLS handshake may take; the time to log in begins after it."""
 SWITCH_S: Final = 0.001
 """How long a thread that computes may keep the event loop from the interpreter."""
 
@@ -131,7 +133,12 @@ class Server:
         ):
             try:
                 listener = await self._loop.create_server(
-                    factory, settings.host, port, ssl=context, backlog=BACKLOG
+                    factory,
+                    settings.host,
+                    port,
+                    ssl=context,
+                    ssl_handshake_timeout=TLS_S if context else None,
+                    backlog=BACKLOG,
                 )
             except OSError as error:
                 raise SettingsError(
@@ -521,18 +528,23 @@ class Server:
 
     async def canvas_of(self, lobby: Lobby) -> Canvas | None:
         """See `net.http.Site`."""
-        while lobby.busy:
-            free: asyncio.Future[float] = self._loop.create_future()
-            lobby.when_free(free.set_result, self.now())
-            await free
-        if lobby.canvas is not None:
-            return picture.copy_of(lobby.canvas)
+        future: asyncio.Future[Any] = self._loop.create_future()
+
+        def then(dump: Any, _now: float) -> None:
+            if not future.done():  # whoever asked may be gone
+                future.set_result(dump)
+
+        self.service.read(lobby, then, self.now())
+        self.settle()
+        dump = await future
         try:
-            dump = await self.store.load(lobby.number)
+            dump = dump or await self.store.load(lobby.number)
+            return await self._loop.run_in_executor(
+                self.renderer, picture.canvas_from, lobby.info.drawing_mode, dump
+            )
         except StoreError as error:
             log.error("reading a drawing", drawing=lobby.info.filename, error=str(error))
             return None
-        return picture.canvas_from(lobby.info.drawing_mode, dump)
 
     # ------------------------------------------------------------ metrics
     def _measure(self) -> None:

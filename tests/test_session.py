@@ -217,8 +217,15 @@ def test_a_password_that_comes_back_too_late(world):
 
 def test_connections_have_limits():
     world = World(connections_max=5, address_logins_max=2)
-    for _ in range(2):
-        assert world.peer(address="192.0.2.1").session
+    first = world.peer(address="192.0.2.1")
+    assert world.peer(address="192.0.2.1").session
+    assert world.peer(address="192.0.2.1").session is None
+    first.login("bob")
+    second = world.peer(address="192.0.2.1")
+    assert second.session
+    second.disconnect()
+    first.disconnect()
+    assert world.peer(address="192.0.2.1").session
     assert world.peer(address="192.0.2.1").session is None
     assert world.peer(address="192.0.2.2").session
     assert world.peer("ada").session

@@ -27,11 +27,6 @@ COORDINATE_MAX: Final = 1e6
 """Coordinates of strokes are clamped to this before they are drawn."""
 
 
-def copy_of(canvas: Canvas) -> Canvas:
-    """A canvas that later changes of this one do not touch."""
-    return canvas_from(canvas.mode, canvas.dump())
-
-
 def canvas_from(mode: Mode, dump: tuple[dict[str, Any], list[bytes]]) -> Canvas:
     """The canvas that was dumped. Raises StoreError."""
     canvas = empty_canvas(mode)

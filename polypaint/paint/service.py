@@ -8,6 +8,7 @@ Must never do I/O. Counterpart: `server.py` runs it; the tests' simulation runs 
 Protocol: docs/protocol.md, sections 4-7.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Final
@@ -85,6 +86,7 @@ class PaintService:
         self.heavy = HEAVY
         self.counters = {"packets": 0, "rejected": 0, "resyncs": 0, "evicted": 0}
         self._next_number = 1
+        self._strangers: Counter[str] = Counter()
         self._loading: dict[Lobby, list[tuple[Session, bool, str]]] = {}
         self._asking: dict[Lobby, Asking] = {}
 
@@ -101,12 +103,19 @@ class PaintService:
         if len(self.sessions) >= self.settings.connections_max:
             return None
         if not _is_loopback(address):
-            strangers = sum(s.address == address and not s.name for s in self.sessions)
-            if strangers >= self.settings.address_logins_max:
+            if self._strangers[address] >= self.settings.address_logins_max:
                 return None
+            self._strangers[address] += 1
         session = Session(self, address, now, rtt_s)
         self.sessions.add(session)
         return session
+
+    def known(self, address: str) -> None:
+        """A connection of this address has logged in, or is gone before it has."""
+        if address in self._strangers:
+            self._strangers[address] -= 1
+            if not self._strangers[address]:
+                del self._strangers[address]
 
     def disconnected(self, session: Session, now: float) -> None:
         """The connection is gone, whoever closed it."""
@@ -115,6 +124,8 @@ class PaintService:
             self.leave(session, now)
             self.channels.disconnect_all(session)
             self.presence.let_go(session.name, session)
+        else:
+            self.known(session.address)
 
     # ------------------------------------------------------------ lobbies: coming and going
     def create(self, session: Session, info: LobbyInfo, now: float) -> None:
@@ -322,6 +333,20 @@ class PaintService:
                 session.waiting = False
                 if session in self.sessions:
                     self.resume(session, now)
+
+    def read(self, lobby: Lobby, then: Callable[[Any, float], None], now: float) -> None:
+        """Have `then(dump, now)` called with the drawing as it is, see `Canvas.dump`.
+
+        dump: None when the drawing is only in the store.
+        """
+        lobby.when_free(partial(self._read, lobby, then), now)
+
+    def _read(self, lobby: Lobby, then: Callable[[Any, float], None], now: float) -> None:
+        canvas = lobby.canvas
+        if canvas is None:
+            then(None, now)
+        else:
+            self._work(lobby, canvas.size_cost, canvas.dump, then, now)
 
     # ------------------------------------------------------------ drawing
     def draw(self, session: Session, packet: bytes, now: float) -> None:

@@ -250,6 +250,7 @@ class Session:
         else:
             self.name = name
             self.name_bytes = name.encode()
+            self.service.known(self.address)
             self.service.channels.join_general(self)
             self._answer_login(ACCEPTED, now)
         self.service.resume(self, now)

@@ -45,6 +45,7 @@ from polypaint.paint.senders import Senders
 
 READ_BYTES: Final = 1 << 18
 ANSWER_S: Final = 30.0
+CLOSE_S: Final = 5.0
 BACKOFF_S: Final = 0.1
 BACKOFF_S_MAX: Final = 10.0
 MESSAGES_MAX: Final = 10_000
@@ -601,8 +602,13 @@ class _Tcp(_Transport):
 
     async def close(self) -> None:
         self._writer.close()
-        with contextlib.suppress(OSError):
-            await self._writer.wait_closed()
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                await self._writer.wait_closed()
+        except TimeoutError:  # the server does not take what is still to be sent
+            self._writer.transport.abort()
+        except OSError:
+            pass
 
 
 class _WebSocket(_Transport):

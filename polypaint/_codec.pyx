@@ -248,6 +248,16 @@ def header(bytes packet not None):
             HEADER + p[7])
 
 
+cdef inline void _head(uint8_t* q, const uint8_t* p, Py_ssize_t size, const uint8_t* name,
+                       Py_ssize_t length) noexcept nogil:
+    """Write p's header to q, with this size and name."""
+    memcpy(q, p, HEADER)
+    q[0] = size & 255
+    q[1] = <uint8_t>(size >> 8)
+    q[7] = <uint8_t>length
+    memcpy(q + HEADER, name, length)
+
+
 def with_name(bytes packet not None, bytes name not None):
     """The packet under this name (the same object when it has it already).
 
@@ -266,11 +276,7 @@ def with_name(bytes packet not None, bytes name not None):
         raise ProtocolError("with its sender's name the packet would pass 65535 bytes")
     out = PyBytes_FromStringAndSize(NULL, size)
     q = <uint8_t*>PyBytes_AS_STRING(out)
-    memcpy(q, p, HEADER)
-    q[0] = size & 255
-    q[1] = <uint8_t>(size >> 8)
-    q[7] = <uint8_t>length
-    memcpy(q + HEADER, own, length)
+    _head(q, p, size, own, length)
     memcpy(q + HEADER + length, p + data, n - data)
     return out
 
@@ -561,11 +567,7 @@ cdef class Codec:
             else:
                 out = PyBytes_FromStringAndSize(NULL, size)
                 q = <uint8_t*>PyBytes_AS_STRING(out)
-                memcpy(q, p, HEADER)
-                q[0] = size & 255
-                q[1] = <uint8_t>(size >> 8)
-                q[7] = <uint8_t>length
-                memcpy(q + HEADER, own, length)
+                _head(q, p, size, own, length)
                 memcpy(q + HEADER + length, &index, 4)
                 memcpy(q + HEADER + length + 4, p + at + 4, n - at - 4)
                 accepted.append(out)

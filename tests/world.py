@@ -48,7 +48,10 @@ class MemoryStore:
         return self.passwords.setdefault(name, password_hash) is password_hash
 
     async def set_password(self, name: str, password_hash: bytes) -> bool:
-        raise NotImplementedError
+        known = name in self.passwords
+        if known:
+            self.passwords[name] = password_hash
+        return known
 
     async def accounts(self) -> list[StoredAccount]:
         return [StoredAccount(name, 0) for name in self.passwords]

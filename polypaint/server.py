@@ -273,6 +273,7 @@ class Server:
         self._timer = self._timer_at = None
         self.service.timers.run_due(self.now())
         self.settle()
+        self._arm()  # even when nothing came of it: it may have been cancelled, or not quite due
 
     def _sweep(self) -> None:
         """Close readers that take nothing; see whether a full disk has room again."""

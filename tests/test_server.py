@@ -691,3 +691,25 @@ def test_many_peers_are_sent_to_at_once(process):
         indices = [values[0] for values in seen]
         assert indices == sorted(indices)
         assert all(values[4][0][0] != i for values in seen)
+
+
+async def test_a_timer_that_does_nothing_does_not_silence_the_next(tmp_path):
+    async with serving(tmp_path) as server:
+        rung = asyncio.Event()
+        now = server.now()
+        server.service.timers.at(now + 0.05, lambda _now: None)
+        server.service.timers.at(now + 0.15, lambda _now: rung.set())
+        server.settle()
+        async with asyncio.timeout(5):
+            await rung.wait()
+
+
+def test_the_login_deadline_holds_when_an_earlier_one_was_met(process):
+    ada = Raw(process.paint)
+    time.sleep(0.3)
+    half_open = Raw(process.paint)
+    time.sleep(0.2)
+    ada.login("ada")
+    began = time.monotonic()
+    assert half_open.at_end()
+    assert time.monotonic() - began < 3

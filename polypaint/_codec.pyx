@@ -828,30 +828,27 @@ cdef class Turn:
         Peers that have nothing else waiting are sent their share at once, without the GIL and
         without a copy. Returns the outboxes that have something to `take`.
         """
-        cdef Relay relay
         cdef Outbox outbox
-        cdef list outboxes
-        notify, self.notify = self.notify, None
-        for relay in self.relays:
-            relay._deliver()
-        self.notify = notify
-        self.relays = []
-        outboxes = self.outboxes
-        self.outboxes = []
+        cdef list outboxes = self._end(True)
         for outbox in outboxes:
-            outbox._seal()
             outbox.release()
         return outboxes
 
     def seal(self):
         """Close the turn. Returns the outboxes to release once the journal is committed."""
+        return self._end(False)
+
+    cdef list _end(self, bint direct):
+        """Give every peer its share; direct: of those that can be sent to at once, by sending."""
         cdef Relay relay
         cdef Outbox outbox
         cdef list outboxes
-        cdef list relays = self.relays
         notify, self.notify = self.notify, None
-        for relay in relays:
-            relay._distribute()
+        for relay in self.relays:
+            if direct:
+                relay._deliver()
+            else:
+                relay._distribute()
         self.notify = notify
         self.relays = []
         outboxes = self.outboxes

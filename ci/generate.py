@@ -1,4 +1,4 @@
-"""Writes what follows from the declared packets: tables of docs/protocol.md, the senders.
+"""Writes what follows from declarations: tables of the protocols, the senders of packets.
 
 python ci/generate.py            write
 python ci/generate.py --check    exit 1 when a file is stale
@@ -8,12 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+from polypaint.matches.messages import ERRORS, REQUESTS
 from polypaint.paint.packets import NUMBER_MAX, PACKETS, Body, Field, Packet, Tail, When
 
 ROOT = Path(__file__).resolve().parent.parent
 SENDERS = ROOT / "polypaint/paint/senders.py"
 PROTOCOL = ROOT / "docs/protocol.md"
-BEGIN, END = "<!-- generated: packets -->", "<!-- end of generated -->"
+MATCHES = ROOT / "docs/matches.md"
+END = "<!-- end of generated -->"
 
 PYTHON_TYPES = {
     "number": "float",
@@ -80,7 +82,7 @@ def row(packet: Packet) -> str:
 def protocol() -> str:
     rows = [row(packet) for packet in PACKETS.values()]
     head = ["| ID | name | direction | data | |", "|---|---|---|---|---|"]
-    return "\n".join([BEGIN, "", *head, *rows, "", END])
+    return "\n".join([*head, *rows]) + "\n"
 
 
 def sender(packet: Packet) -> str:
@@ -132,10 +134,37 @@ def formatted(source: str) -> str:
 
 def generated() -> dict[Path, str]:
     """Every generated file and what must be in it."""
-    text = PROTOCOL.read_text()
-    before, _, rest = text.partition(BEGIN)
-    after = rest.partition(END)[2]
-    return {SENDERS: formatted(senders()), PROTOCOL: before + protocol() + after}
+    matches = filled(MATCHES.read_text(), "requests", requests())
+    return {
+        SENDERS: formatted(senders()),
+        PROTOCOL: filled(PROTOCOL.read_text(), "packets", protocol()),
+        MATCHES: filled(matches, "errors", errors()),
+    }
+
+
+def filled(text: str, name: str, table: str) -> str:
+    """A document with its generated table of this name made anew."""
+    begin = f"<!-- generated: {name} -->"
+    before, _, rest = text.partition(begin)
+    return f"{before}{begin}\n\n{table}\n{END}{rest.partition(END)[2]}"
+
+
+def requests() -> str:
+    """The match protocol's requests."""
+    rows = ["| `requete` | fields | |", "|---|---|---|"]
+    for request in REQUESTS.values():
+        fields = ", ".join(
+            f"`{field.name}`" + (" (may be missing)" if field.optional else "")
+            for field in request.fields
+        )
+        rows.append(f"| `{request.name}` | {fields} | {request.says} |")
+    return "\n".join(rows) + "\n"
+
+
+def errors() -> str:
+    """The match protocol's error codes."""
+    rows = ["| `erreur` | |", "|---|---|"]
+    return "\n".join(rows + [f"| `{code}` | {says} |" for code, says in ERRORS.items()]) + "\n"
 
 
 def main() -> int:

@@ -7,7 +7,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from polypaint.client import Client, Drawing, Message, connect
+    from polypaint.client import (
+        Client,
+        Drawing,
+        Match,
+        MatchClient,
+        MatchRefused,
+        Message,
+        connect,
+        connect_matches,
+    )
     from polypaint.errors import (
         ConnectionClosed,
         LoginFailed,
@@ -15,32 +24,45 @@ if TYPE_CHECKING:
         ProtocolError,
         Refused,
     )
+    from polypaint.matches.games import Game, NotYourTurn
     from polypaint.paint.replica import Outcome
 
 _WHERE = {
-    "Client": "client",
+    "Client": "client.paint",
     "ConnectionClosed": "errors",
-    "Drawing": "client",
+    "Drawing": "client.paint",
+    "Game": "matches.games",
     "LoginFailed": "errors",
-    "Message": "client",
+    "Match": "client.matches",
+    "MatchClient": "client.matches",
+    "MatchRefused": "client.matches",
+    "Message": "client.paint",
+    "NotYourTurn": "matches.games",
     "Outcome": "paint.replica",
     "PolypaintError": "errors",
     "ProtocolError": "errors",
     "Refused": "errors",
-    "connect": "client",
+    "connect": "client.paint",
+    "connect_matches": "client.matches",
 }
 
 __all__ = [
     "Client",
     "ConnectionClosed",
     "Drawing",
+    "Game",
     "LoginFailed",
+    "Match",
+    "MatchClient",
+    "MatchRefused",
     "Message",
+    "NotYourTurn",
     "Outcome",
     "PolypaintError",
     "ProtocolError",
     "Refused",
     "connect",
+    "connect_matches",
 ]
 
 

@@ -2,10 +2,11 @@
 
 The options of `serve` are made from the fields of `Settings`; nothing is said twice.
 
-Counterparts: `settings.py` reads, `server.py` serves, `admin.py` does the rest.
+Counterparts: `settings.py` reads, `server.py` serves, `play.py` plays, `admin.py` does the rest.
 """
 
 import asyncio
+import getpass
 import inspect
 import logging
 import sys
@@ -18,7 +19,7 @@ import structlog
 import typer
 from rich.console import Console
 
-from polypaint import admin
+from polypaint import admin, play
 from polypaint.errors import PolypaintError
 from polypaint.server import serve as serve_forever
 from polypaint.settings import PREFIX, Settings, load
@@ -28,7 +29,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
-    help="A realtime server in which people draw together. Without a command: `serve`.",
+    help="A realtime server in which people draw together and play. Without a command: `serve`.",
 )
 accounts = typer.Typer(help="List and change accounts (the server must not be running).")
 lobbies = typer.Typer(help="List drawings (the server must not be running).")
@@ -178,6 +179,31 @@ def lobbies_list(config: Config = None, data: Data = None) -> None:
     _run(lambda: admin.list_lobbies(_settings(config, data)))
 
 
+@app.command("play")
+def play_game(
+    game: Annotated[str, typer.Argument(help="Which game: puissance4.")],
+    code: Annotated[
+        str | None, typer.Option(help="Join this match; without it, a new one.")
+    ] = None,
+    bot: Annotated[bool, typer.Option("--bot", help="Play against a bot.")] = False,
+    strength: Annotated[int, typer.Option(min=1, max=10, help="Moves the bot looks ahead.")] = 5,
+    address: Annotated[
+        str, typer.Option(help="host:port, or ws://…/ws/matches.")
+    ] = "127.0.0.1:7601",
+    name: Annotated[str, typer.Option(help="Your account's name.")] = getpass.getuser(),
+    password: Annotated[
+        str | None, typer.Option(help="Its password; a new name is yours from then on. Asked for.")
+    ] = None,
+) -> None:
+    """Play a match in the terminal, on a running server."""
+    if game != "puissance4":
+        _fail(PolypaintError(f"{game!r} cannot be played here; puissance4 can"))
+    if bot and code is not None:
+        _fail(PolypaintError("--bot is for a new match; leave --code out"))
+    private = password or typer.prompt("Password", hide_input=True)
+    _run(lambda: play.play(address, name, private, code, strength if bot else 0))
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"polypaint-fast {version('polypaint-fast')}")
@@ -195,7 +221,7 @@ def _top(
 
 def main() -> None:
     """Entry point. `polypaint-fast --host …` is `polypaint-fast serve --host …`."""
-    commands = {"serve", "check", "export", "accounts", "lobbies"}
+    commands = {"serve", "check", "export", "accounts", "lobbies", "play"}
     arguments = sys.argv[1:]
     if not arguments or (arguments[0] not in commands | {"--help", "--version"}):
         arguments = ["serve", *arguments]

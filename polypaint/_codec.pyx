@@ -33,7 +33,7 @@ from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.math cimport floor, isfinite
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 from libc.stdlib cimport free, realloc
-from libc.string cimport memcmp, memcpy, memset
+from libc.string cimport memchr, memcmp, memcpy, memset
 
 from polypaint.errors import ProtocolError
 
@@ -759,6 +759,50 @@ def websocket_messages(bytes data not None):
         memcpy(q, p + at, size)
         q += size
         at += size
+    return out
+
+
+def websocket_texts(bytes data not None):
+    """Whole lines -> the same lines without their ends, each as one unmasked text message.
+
+    Raises ProtocolError when `data` does not end with a line feed.
+    """
+    cdef const uint8_t* p = <const uint8_t*>PyBytes_AS_STRING(data)
+    cdef Py_ssize_t n = PyBytes_GET_SIZE(data), at = 0, extra = 0, size
+    cdef const uint8_t* end
+    cdef bytes out
+    cdef uint8_t* q
+    cdef int i
+    while at < n:
+        end = <const uint8_t*>memchr(p + at, 10, n - at)
+        if end == NULL:
+            raise ProtocolError("not a whole number of lines")
+        size = end - (p + at)
+        extra += 1 if size < 126 else 3 if size < 65536 else 9  # the line feed goes
+        at += size + 1
+    out = PyBytes_FromStringAndSize(NULL, n + extra)
+    q = <uint8_t*>PyBytes_AS_STRING(out)
+    at = 0
+    while at < n:
+        end = <const uint8_t*>memchr(p + at, 10, n - at)
+        size = end - (p + at)
+        q[0] = 0x81
+        if size < 126:
+            q[1] = <uint8_t>size
+            q += 2
+        elif size < 65536:
+            q[1] = 126
+            q[2] = <uint8_t>(size >> 8)
+            q[3] = size & 255
+            q += 4
+        else:
+            q[1] = 127
+            for i in range(8):
+                q[2 + i] = <uint8_t>(<size_t>size >> (56 - 8 * i))
+            q += 10
+        memcpy(q, p + at, size)
+        q += size
+        at += size + 1
     return out
 
 

@@ -1,4 +1,4 @@
-"""From a stored drawing and the journal since: the drawing as it was when the server stopped.
+"""From what is stored and the journal since: everything as it was when the server stopped.
 
 Must never import the network. Counterparts: `store` keeps both, `paint.lobbies` replays.
 """
@@ -8,8 +8,10 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from polypaint._codec import Turn, split
+from polypaint.book import Changes, change
 from polypaint.errors import PolypaintError, StoreError
-from polypaint.paint.lobbies import Lobby, LobbyInfo, Log, empty_canvas, records
+from polypaint.log import DOCUMENTS, Log, records
+from polypaint.paint.lobbies import Lobby, LobbyInfo, empty_canvas
 from polypaint.paint.packets import LOBBY_CREATION
 from polypaint.store import Journal, Store, StoredLobby
 
@@ -36,16 +38,28 @@ async def recover(store: Store, journal: Journal, write: bool = True) -> Report:
     report = Report(torn_bytes=journal.torn_bytes)
     stored = {lobby.number: lobby for lobby in await store.lobbies()}
     by_lobby: defaultdict[int, list[tuple[int, bytes]]] = defaultdict(list)
+    changes: Changes = {}
     try:
         for batch, data in journal.batches():
             report.next_batch = batch + 1
-            for number, seq, packet in records(data):
-                by_lobby[number].append((seq, packet))
+            for number, seq, record in records(data):
+                if number == DOCUMENTS:
+                    name, body = change(record)
+                    changes[name] = body
+                    report.replayed += 1
+                else:
+                    by_lobby[number].append((seq, record))
     except StoreError as error:
         report.problems.append(str(error))
+    if write and changes:
+        await store.write(changes)
     for number, entries in by_lobby.items():
         lobby = await _replayed(store, stored.get(number), number, entries, report)
-        if lobby is not None:
+        if lobby is not None and lobby.removed:
+            stored.pop(number, None)
+            if write:
+                await store.remove(number)
+        elif lobby is not None:
             report.journaled.add(number)
             stored[number] = StoredLobby(number, lobby.info, lobby.seq)
             if write:

@@ -30,14 +30,19 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for every one.")
     paint_port: Port = Field(7600, description="TCP port of the paint protocol; 0 = any free one.")
-    matches_port: Port = Field(7601, description="TCP port kept for the match protocol.")
-    tanks_port: Port = Field(7602, description="TCP port kept for the tank protocol.")
+    matches_port: Port = Field(7601, description="TCP port of the match protocol; 0 = any free.")
+    tanks_port: Port = Field(7602, description="TCP port of the tank protocol; 0 = any free one.")
     web_port: Port = Field(7680, description="Port of HTTP and WebSocket; 0 = any free one.")
+    public_host: str | None = Field(
+        None, description="Name or address that matches tell players to connect to (host)."
+    )
     data: Path = Field(Path("polypaint-data"), description="Folder in which everything is kept.")
-    store: str = Field("sqlite", description="Where accounts and drawings go: sqlite.")
+    store: str = Field("sqlite", description="Where everything is kept: sqlite.")
     bus: str = Field("local", description="How processes share lobbies: local (one process).")
     bcrypt_rounds: int = Field(12, ge=4, le=31, description="Cost of a password hash: 2^rounds.")
-    seat_hold: float = Field(60, ge=0, description="Seconds that a seat in a match is held.")
+    seat_hold: float = Field(
+        60, ge=0, description="Seconds for which a lost player's seat is held."
+    )
     words: Path | None = Field(None, description="Word list of the chat moderation.")
     ready_file: Path | None = Field(
         None, description="Gets one JSON object with all addresses once everything listens."
@@ -71,6 +76,7 @@ class Settings(BaseSettings):
         64, ge=1, description="Connections of one address that have not logged in (not loopback)."
     )
     lobbies_max: int = Field(100_000, ge=1, description="Drawings that are kept.")
+    matches_max: int = Field(20_000, ge=1, description="Matches at the same time.")
     backlog_bytes_max: int = Field(
         1 << 20, ge=1 << 16, description="Unsent bytes after which a slow reader is resynced."
     )

@@ -1,9 +1,12 @@
 """Real servers for tests: in this process, or as `polypaint-fast` on free ports with a folder."""
 
 import asyncio
+import contextlib
 import json
 import os
+import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -29,7 +32,7 @@ START_S = 30
 @asynccontextmanager
 async def serving(data: Path, **flags) -> AsyncIterator[Server]:
     """A server in this event loop."""
-    given = {"paint_port": 0, "web_port": 0, "bcrypt_rounds": 4, "data": data}
+    given = {"paint_port": 0, "matches_port": 0, "web_port": 0, "bcrypt_rounds": 4, "data": data}
     server = Server(load(given | flags))
     await server.start()
     try:
@@ -53,7 +56,8 @@ class Process:
         ready = self.folder / "ready"
         ready.unlink(missing_ok=True)
         argv = [sys.executable, "-m", "polypaint", "--data", str(self.data)]
-        argv += ["--paint-port", "0", "--web-port", "0", "--bcrypt-rounds", "4"]
+        argv += ["--paint-port", "0", "--matches-port", "0", "--web-port", "0"]
+        argv += ["--bcrypt-rounds", "4"]
         argv += ["--ready-file", str(ready), *self.flags]
         with self.log.open("ab") as log:
             self.child = subprocess.Popen(argv, stdout=log, stderr=log, cwd=self.folder)
@@ -69,6 +73,10 @@ class Process:
     @property
     def paint(self) -> str:
         return str(self.ready["paint"])
+
+    @property
+    def matches(self) -> str:
+        return str(self.ready["matches"])
 
     @property
     def web(self) -> str:
@@ -93,6 +101,19 @@ class Process:
     def get(self, path: str, **headers: str) -> tuple[int, bytes]:
         """HTTP GET: status and body."""
         return http(self.web + path, **headers)
+
+
+def lasting_port() -> int:
+    """A free port that a server can come back to.
+
+    Not of those that the kernel gives to clients: somebody who dials such a port again and again
+    while nobody listens may at last be connected to themselves, and hold it.
+    """
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as sock, contextlib.suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return port
 
 
 def http(url: str, data: bytes | None = None, method: str = "GET", **headers: str):

@@ -266,7 +266,8 @@ async def test_tls(tmp_path):
 def test_the_public_names():
     assert set(polypaint.__all__) == {
         "Client", "ConnectionClosed", "Drawing", "LoginFailed", "Message", "Outcome",
-        "PolypaintError", "ProtocolError", "Refused", "connect",
+        "PolypaintError", "ProtocolError", "Refused", "connect", "Match", "MatchClient",
+        "MatchRefused", "connect_matches", "Game", "NotYourTurn",
     }  # fmt: skip
     for name in polypaint.__all__:
         assert getattr(polypaint, name)

@@ -104,7 +104,7 @@ async def test_http(tmp_path):
         assert await get("/healthz") == (200, b"ok\n")
         assert await get("/readyz") == (200, b"ready\n")
         assert b"polypaint_connections 0.0" in (await get("/metrics"))[1]
-        assert json.loads((await get("/"))[1])["websocket"] == "/ws/paint"
+        assert json.loads((await get("/"))[1])["websocket"] == ["/ws/paint", "/ws/matches"]
         assert (await get("/nothing"))[0] == 404
         async with connect(server.addresses["paint"], "ada", "pw", create=True) as ada:
             drawing = await ada.create("d/1 é")
@@ -124,7 +124,7 @@ async def test_http(tmp_path):
             assert document["strokes"][0]["points"] == [[10, 10], [100, 10]]
             assert (await get(base + "gif"))[0] == 404
             await drawing.leave()
-            while server.service.lobbies["d/1 é"].canvas is not None:
+            while server.paint.lobbies["d/1 é"].canvas is not None:
                 await asyncio.sleep(0.01)
             assert (await get(base + "png"))[1] == png
             pixel = await ada.create("p", "pixel")
@@ -181,7 +181,7 @@ async def test_a_client_uploads_its_picture(tmp_path):
             + packets.REMOVE_SELECTION.encode_request(DATE, name)
         )
         await reader.readexactly(36)
-        while not server.service.lobbies["d"].loaded.needs_client_snapshot:
+        while not server.paint.lobbies["d"].loaded.needs_client_snapshot:
             await asyncio.sleep(0.01)
         url = server.addresses["web"] + "/api/lobbies/d/canvas.png"
 
@@ -260,7 +260,7 @@ async def test_a_websocket_too_many(tmp_path):
     async with serving(tmp_path, connections_max=1) as server:
         url = server.addresses["web"].replace("http", "ws") + "/ws/paint"
         first = Raw(server.addresses["paint"])
-        while not server.service.sessions:
+        while not server.paint.sessions:
             await asyncio.sleep(0.01)
         async with connect_websocket(url) as sock:
             with pytest.raises(WebSocketClosed) as closed:
@@ -453,11 +453,11 @@ async def test_the_reserve_lets_everybody_go_on_looking(tmp_path):
                 await bob.say("General", "still here")
                 assert (await anext(ada.messages())).content.startswith("The server's disk")
                 assert (await anext(ada.messages())).content == "still here"
-            assert server.service.read_only
+            assert server.ground.read_only
             room = 2
             assert (await stroke).name == "APPLIED"
             await mine.add_stroke(0, RED, 1, 1, [(2, 2)])
-            assert not server.service.read_only
+            assert not server.ground.read_only
 
 
 # ---------------------------------------------------------------- slow readers
@@ -611,9 +611,9 @@ async def test_storing_fails_and_is_tried_again(tmp_path, monkeypatch):
             await drawing.leave()
             await ada.lobbies()
             await asyncio.sleep(0.1)
-            assert server.service.lobbies["d"].canvas is not None
+            assert server.paint.lobbies["d"].canvas is not None
             fails = False
-            while server.service.lobbies["d"].canvas is not None:
+            while server.paint.lobbies["d"].canvas is not None:
                 await asyncio.sleep(0.01)
             fails = True
             with pytest.raises(Exception, match="there is no drawing"):
@@ -666,10 +666,10 @@ async def test_a_picture_of_a_busy_lobby_waits(tmp_path):
         serving(tmp_path) as server,
         connect(server.addresses["paint"], "ada", "pw", create=True) as ada,
     ):
-        server.service.heavy = -1
+        server.paint.heavy = -1
         drawing = await ada.create("d", "pixel")
         filled = [drawing.bucket_fill(1, 1, bytes([x, 0, 0, 255])) for x in range(20)]
-        while not server.service.lobbies["d"].busy:
+        while not server.paint.lobbies["d"].busy:
             await asyncio.sleep(0)
         url = server.addresses["web"] + "/api/lobbies/d/canvas.json"
         assert (await asyncio.to_thread(http, url))[0] == 200
@@ -697,8 +697,8 @@ async def test_a_timer_that_does_nothing_does_not_silence_the_next(tmp_path):
     async with serving(tmp_path) as server:
         rung = asyncio.Event()
         now = server.now()
-        server.service.timers.at(now + 0.05, lambda _now: None)
-        server.service.timers.at(now + 0.15, lambda _now: rung.set())
+        server.ground.timers.at(now + 0.05, lambda _now: None)
+        server.ground.timers.at(now + 0.15, lambda _now: rung.set())
         server.settle()
         async with asyncio.timeout(5):
             await rung.wait()

@@ -7,9 +7,10 @@ import numpy as np
 import orjson
 import pytest
 
-from polypaint import _codec
+from polypaint import _codec, effects
 from polypaint.errors import ProtocolError, Refused
-from polypaint.paint import effects, packets, service
+from polypaint.paint import effects as paint_effects
+from polypaint.paint import packets, service
 from polypaint.paint.packets import (
     ADD_STROKE,
     CHANNEL_FETCH,
@@ -1065,7 +1066,7 @@ def test_long_logs_are_stored(world, monkeypatch):
     ada, _ = pair(world)
     for x in range(50):
         stroke(ada, x)
-    saves = [e for e in world.effects if isinstance(e, effects.SaveCanvas)]
+    saves = [e for e in world.effects if isinstance(e, paint_effects.SaveCanvas)]
     assert saves
     assert len(world.journal.kept) < 50
     again = World(world.store, world.journal)
@@ -1075,11 +1076,11 @@ def test_long_logs_are_stored(world, monkeypatch):
 
 def test_one_message_is_one_packet(world):
     ada = world.peer("ada")
-    ada.session.receive_packet(LOBBY_FETCH.encode_request(0, b"ada"), world.now)
+    ada.session.receive_message(LOBBY_FETCH.encode_request(0, b"ada"), world.now)
     ada.expect(LOBBY_FETCH, "[]")
     for bad in (b"", b"123", LOBBY_FETCH.encode_request(0, b"") * 2):
         with pytest.raises(ProtocolError):
-            ada.session.receive_packet(bad, world.now)
+            ada.session.receive_message(bad, world.now)
 
 
 def test_the_tables_are_complete():

@@ -20,9 +20,10 @@ import pytest
 
 from polypaint import _codec
 from polypaint._codec import Splitter
+from polypaint.log import records
 from polypaint.paint import packets
 from polypaint.paint.canvas import Canvas
-from polypaint.paint.lobbies import LobbyInfo, empty_canvas, records
+from polypaint.paint.lobbies import LobbyInfo, empty_canvas
 from polypaint.paint.packets import PACKETS, Mode
 from polypaint.paint.replica import Outcome, Replica
 from polypaint.paint.strokes import StrokeCanvas

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from polypaint.errors import StoreError, StoreFull
+from polypaint.log import RECORD, records
 from polypaint.paint import packets
-from polypaint.paint.lobbies import RECORD, LobbyInfo, records
+from polypaint.paint.lobbies import LobbyInfo
 from polypaint.recovery import recover
 from polypaint.store import StoredLobby
 from polypaint.store import sqlite as sqlite_module

@@ -1,24 +1,35 @@
-"""A whole paint service in virtual time: no sockets, no clock, no threads, no disk.
+"""A whole server in virtual time: no sockets, no clock, no threads, no disk.
 
-`World` runs a `PaintService` as `server.py` does, with a store and a journal in memory; `Peer` is
-a connection that a test talks through. Work that waits (passwords, storage) is done at once, or
-handed to `defer`, so that a simulation can decide when it comes back.
+`World` runs all rooms as `server.py` does, with a store and a journal in memory; `Peer` is a
+connection to paint that a test talks through, `Talker` one to a room that speaks JSON. Work that
+waits (passwords, storage) is done at once, or handed to `defer`, so that a simulation can decide
+when it comes back.
 """
 
 import itertools
+import random
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
 import orjson
 
-from polypaint import _codec
+from polypaint import _codec, effects
+from polypaint.book import Book, Changes, FetchDocument, SaveDocuments
+from polypaint.bus.local import LocalBus
 from polypaint.errors import StoreError
-from polypaint.paint import effects, packets
+from polypaint.ground import Ground
+from polypaint.matches import effects as match_effects
+from polypaint.matches.games.dessin import Dessin
+from polypaint.matches.games.puissance4 import Puissance4
+from polypaint.matches.service import MatchService
+from polypaint.paint import effects as paint_effects
+from polypaint.paint import packets
 from polypaint.paint.packets import PACKETS, Packet, decode
 from polypaint.paint.service import PaintService, attempted
 from polypaint.recovery import Report, recover
 from polypaint.settings import Settings
-from polypaint.store import StoredAccount, StoredLobby
+from polypaint.store import Counted, PlayerRecord, StoredAccount, StoredLobby
 
 T = TypeVar("T")
 DATE = 1_523_750_400
@@ -40,6 +51,57 @@ class MemoryStore:
         self.passwords: dict[str, bytes] = {}
         self.kept: dict[int, tuple[StoredLobby, dict[str, Any], list[bytes]]] = {}
         self.broken = False
+        self.documents: dict[tuple[str, str], bytes] = {}
+        self.results: dict[tuple[str, str], str] = {}
+        self.conflicts: list[tuple[str, str, str]] = []
+
+    async def write(self, changes: Changes) -> None:
+        if self.broken:
+            raise StoreError("broken")
+        for name, body in changes.items():
+            if body is None:
+                self.documents.pop(name, None)
+            else:
+                self.documents[name] = body
+
+    async def read(self, kind: str) -> list[tuple[str, bytes]]:
+        return sorted((k, body) for (own, k), body in self.documents.items() if own == kind)
+
+    async def read_one(self, kind: str, key: str) -> bytes | None:
+        return self.documents.get((kind, key))
+
+    async def count(
+        self, code: str, player: str, statut: str, _now: float
+    ) -> tuple[Counted, set[str]]:
+        if self.broken:
+            raise StoreError("broken")
+        outcome = Counted.NEW
+        known = self.results.setdefault((code, player), statut)
+        if known is not statut:
+            outcome = Counted.AGAIN if known == statut else Counted.CONFLICT
+            if outcome is Counted.CONFLICT:
+                self.conflicts.append((code, player, statut))
+        return outcome, {name for own, name in self.results if own == code}
+
+    async def record(self, player: str) -> PlayerRecord:
+        if self.broken:
+            raise StoreError("broken")
+        own = [(code, s) for (code, name), s in self.results.items() if name == player][::-1]
+        totals = Counter(s for _, s in own)
+        return PlayerRecord(
+            player, totals["victoire"], totals["defaite"], totals["nul"], tuple(own)
+        )
+
+    async def ranking(self, limit: int) -> list[PlayerRecord]:
+        names = {name for _, name in self.results}
+        records = [await self.record(name) for name in names]
+        records.sort(key=lambda r: (-r.wins, r.losses, r.player))
+        return [PlayerRecord(r.player, r.wins, r.losses, r.draws) for r in records[:limit]]
+
+    async def remove(self, number: int) -> None:
+        if self.broken:
+            raise StoreError("broken")
+        self.kept.pop(number, None)
 
     async def password_hash(self, name: str) -> bytes | None:
         return self.passwords.get(name)
@@ -148,6 +210,10 @@ class Peer:
         head = size.to_bytes(2, "little") + bytes([type_id]) + DATE.to_bytes(4, "little")
         return self.send_bytes(head + bytes([len(own)]) + own + data)
 
+    def hear(self, data: bytes) -> None:
+        """Bytes that arrive."""
+        self.packets += _codec.split(data)
+
     def login(self, name: str, password: str = "pw") -> "Peer":
         """Create the account if need be, and log in."""
         self.name = name.encode()
@@ -201,8 +267,57 @@ class Peer:
         return self
 
 
+class Talker:
+    """A connection to a room that speaks JSON, and all that it was sent."""
+
+    def __init__(self, world: "World", room: Any, address: str = "127.0.0.1") -> None:
+        self.world = world
+        self.messages: list[dict[str, Any]] = []
+        self.closed = ""
+        self.reads = True
+        self.session = room.connect(address, world.now, lambda: 0.0)
+        if self.session is not None:
+            world.peers[self.session.outbox.id] = self
+
+    def send(self, **message: Any) -> "Talker":
+        """One object."""
+        return self.send_bytes(orjson.dumps(message) + b"\n")
+
+    def send_bytes(self, data: bytes) -> "Talker":
+        """Anything."""
+        if not self.closed:
+            self.session.receive(data, self.world.now)
+        self.world.settle()
+        return self
+
+    def disconnect(self) -> None:
+        """Lose the connection."""
+        if not self.closed:
+            self.closed = "lost"
+            self.world.peers.pop(self.session.outbox.id, None)
+            self.session.lost(self.world.now)
+            self.world.settle()
+
+    def hear(self, data: bytes) -> None:
+        """Bytes that arrive."""
+        self.messages += [orjson.loads(line) for line in data.splitlines()]
+
+    def take(self) -> list[dict[str, Any]]:
+        """What has come since the last time."""
+        self.world.settle()
+        taken, self.messages = self.messages, []
+        return taken
+
+    def last(self) -> dict[str, Any]:
+        """The last that has come; everything is taken."""
+        return self.take()[-1]
+
+
 class World:
-    """See the module. defer: called with work that comes back later; None does it at once."""
+    """See the module. defer: called with work that comes back later; None does it at once.
+
+    at: called with the name of each point at which a killed server may stand.
+    """
 
     def __init__(
         self,
@@ -210,19 +325,36 @@ class World:
         journal: MemoryJournal | None = None,
         now: float = 0.0,
         defer: Callable[[Callable[[], None]], None] | None = None,
+        make_bus: Callable[[Ground], Any] = lambda ground: LocalBus(ground.turn),
+        seed: int = 0,
         **settings: Any,
     ) -> None:
         self.now = now
         self.store = store or MemoryStore()
         self.journal = journal or MemoryJournal()
         self.defer = defer or (lambda work: work())
-        self.service = PaintService(Settings(_env_file=None, **settings), DATE)
-        self.peers: dict[int, Peer] = {}
-        self.effects: list[effects.Effect] = []
+        self.ground = Ground(Settings(_env_file=None, **settings), DATE)
+        self.service = PaintService(self.ground)
+        self.book = Book(self.ground)
+        self.bus = make_bus(self.ground)
+        self.matches = MatchService(
+            self.ground,
+            self.book,
+            self.bus,
+            {game.name: game for game in (Puissance4, Dessin)},
+            random.Random(seed),
+            random.Random,
+        )
+        self.at: Callable[[str], None] = lambda _point: None
+        self.troubles: list[match_effects.Trouble] = []
+        self.peers: dict[int, Peer | Talker] = {}
+        self.effects: list[Any] = []
         self.flushed: Callable[[int, bytes], None] = lambda _number, _batch: None
         report = self.report = run(recover(self.store, self.journal))
-        known = [(x.number, x.info, x.seq) for x in report.lobbies]
-        self.service.restore(known, report.next_batch)
+        self.ground.log.batch = report.next_batch
+        self.service.restore((x.number, x.info, x.seq) for x in report.lobbies)
+        kinds = ("partie", "table", "coup")
+        self.matches.restore({kind: run(self.store.read(kind)) for kind in kinds}, self.now)
 
     report: Report
 
@@ -254,18 +386,27 @@ class World:
         number = self.service.log.batch
         batch = self.service.log.take()
         outboxes = self.service.turn.seal()
+        self.at("sealed")
         if batch:
             self.journal.commit([(number, batch)])
             self.flushed(number, batch)
+            self.at("committed")
         for outbox in outboxes:
             outbox.release()
+            if outbox is self.bus.outbox:
+                self.bus.deliver(self.now)
+                self.at("told")
+                continue
             peer = self.peers.get(outbox.id)
             if peer is not None and peer.reads:
                 self.deliver(peer)
             elif peer is not None and peer.session is not None:
                 peer.session.backlogged(self.now)
                 if outbox.queued > self.service.settings.backlog_bytes_max:
-                    self.service.lagging(peer.session, self.now)
+                    if isinstance(peer, Peer):
+                        self.service.lagging(peer.session, self.now)
+                    else:
+                        peer.session.lagging(self.now)
         for peer in list(self.peers.values()):
             if peer.session is not None and peer.session.closing and not peer.closed:
                 if peer.reads:
@@ -274,35 +415,91 @@ class World:
                 self.peers.pop(peer.session.outbox.id, None)
                 peer.session.lost(self.now)
 
-    def deliver(self, peer: Peer) -> None:
+    def deliver(self, peer: "Peer | Talker") -> None:
         """Everything that may be sent to this peer."""
         session = peer.session
         assert session is not None
         while session.outbox.takeable:
             data = session.take(1 << 16, self.now)
-            peer.packets += _codec.split(data)
+            peer.hear(data)
+            self.at("sent")
         session.drained(self.now)
         if session.stalled:
             session.work(self.now)
 
-    def _carry_out(self, effect: effects.Effect) -> None:
+    def _carry_out(self, effect: Any) -> None:
         match effect:
-            case effects.CheckPassword(session, name, password):
+            case effects.CheckPassword(session, name, password, bind):
+                if bind:
+                    self.store.passwords.setdefault(name, password.encode())
                 ok = self.store.passwords.get(name) == password.encode()
                 self.defer(lambda: session.password_checked(name, ok, self.now))
             case effects.CreateAccount(session, name, password):
                 added = run(self.store.add_account(name, password.encode()))
                 self.defer(lambda: session.account_created(0 if added else 1, self.now))
-            case effects.LoadCanvas(lobby=lobby):
+            case paint_effects.LoadCanvas(lobby=lobby):
                 self.defer(lambda: self._load(lobby))
-            case effects.SaveCanvas():
+            case paint_effects.SaveCanvas():
                 self.defer(lambda: self._save(effect))
-            case effects.Work(work=work):
+            case paint_effects.Work(work=work):
                 self.defer(lambda: self._worked(effect, attempted(work)))
+            case paint_effects.RemoveCanvas(lobby):
+                run(self.store.remove(lobby.number))
+                self.service.canvas_removed(lobby, True, self.now)
+            case SaveDocuments():
+                self.defer(lambda: self._save_documents(effect))
+            case FetchDocument():
+                answer = self.store.read_one(effect.kind, effect.key)
+                self.defer(lambda: self._ask(effect, answer))
+            case match_effects.CountResult():
+                self.defer(lambda: self._count(effect))
+            case match_effects.ReadRecord(player=player):
+                self.defer(lambda: self._ask(effect, self.store.record(player)))
+            case match_effects.ReadRanking(limit=limit):
+                self.defer(lambda: self._ask(effect, self.store.ranking(limit)))
+            case match_effects.ArrangeStudio(filename, owner, passcode, painters, clear):
+                self.service.arrange(filename, owner, passcode, painters, clear, self.now)
+            case match_effects.RemoveStudio(filename):
+                self.service.remove(filename, "over", self.now)
+            case match_effects.Trouble():
+                self.troubles.append(effect)
             case _:
                 pass
 
-    def _worked(self, effect: effects.Work, outcome: Any) -> None:
+    def _ask(self, effect: Any, answer: Coroutine[Any, Any, Any]) -> None:
+        try:
+            value = run(answer)
+        except StoreError:
+            effect.failed(self.now)
+        else:
+            effect.then(value, self.now)
+
+    def _count(self, effect: match_effects.CountResult) -> None:
+        self.at("counting")
+        try:
+            outcome, players = run(self.store.count(effect.code, effect.player, effect.statut, 0))
+        except StoreError:
+            effect.failed(self.now)
+            return
+        self.at("counted")
+        effect.then(outcome.value, players, self.now)
+
+    def _save_documents(self, effect: SaveDocuments) -> None:
+        try:
+            run(self.store.write(effect.changes))
+        except StoreError:
+            effect.book.saved(False, self.now)
+            return
+        self.at("stored")
+        effect.book.saved(True, self.now)
+        self.trim()
+
+    def trim(self) -> None:
+        """Have the journal forget what the store has."""
+        needed = [x for x in (self.service.journal_from, self.book.journal_from) if x is not None]
+        self.journal.trim(min(needed))
+
+    def _worked(self, effect: paint_effects.Work, outcome: Any) -> None:
         self.service.worked(effect, outcome, self.now)
 
     def _load(self, lobby: Any) -> None:
@@ -312,7 +509,7 @@ class World:
             dump = None
         self.service.canvas_loaded(lobby, self.now, dump)
 
-    def _save(self, effect: effects.SaveCanvas) -> None:
+    def _save(self, effect: paint_effects.SaveCanvas) -> None:
         stored = StoredLobby(effect.lobby.number, effect.info, effect.seq)
         try:
             run(self.store.save(stored, effect.meta, effect.blobs, self.now))
@@ -320,7 +517,7 @@ class World:
             self.service.canvas_saved(effect, False, self.now)
             return
         self.service.canvas_saved(effect, True, self.now)
-        self.journal.trim(self.service.journal_from)
+        self.trim()
 
 
 def lobby(

@@ -20,8 +20,12 @@ from starlette.routing import Route
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from polypaint.errors import ProtocolError, Refused
-from polypaint.net.link import Shell
+from polypaint.accounts import is_name
+from polypaint.errors import ProtocolError, Refused, StoreError
+from polypaint.ground import Ground
+from polypaint.matches.service import MatchService
+from polypaint.matches.stats import RANKED_MAX, player_json, ranking_json
+from polypaint.net.link import Room, Shell
 from polypaint.net.websocket import WebSocketConnection
 from polypaint.paint import picture
 from polypaint.paint.canvas import Canvas
@@ -36,19 +40,44 @@ PICTURE_BYTES_MAX: Final = 80 << 20
 RENDERS_MAX: Final = 4
 
 
-class Site(Protocol):
-    """What the pages need of the server: `server.Server`."""
+class Errands(Protocol):
+    """What the pages ask for that takes time: `errands.Errands`."""
 
-    service: PaintService
-    registry: CollectorRegistry
     renderer: ThreadPoolExecutor
-    ready: bool
 
     async def authenticated(self, name: str, password: str) -> bool:
         """Is this the account's password?"""
 
     async def canvas_of(self, lobby: Lobby) -> Canvas | None:
         """A copy of a lobby's canvas, from memory or from the store."""
+
+
+class Store(Protocol):
+    """What the pages ask of the store, see `store.Store`."""
+
+    async def record(self, player: str) -> Any:
+        """A player's totals and history."""
+
+    async def ranking(self, limit: int) -> Any:
+        """The players with most wins."""
+
+
+class Site(Protocol):
+    """What the pages need of the server: `server.Server`."""
+
+    ground: Ground
+    paint: PaintService
+    matches: MatchService
+    registry: CollectorRegistry
+    ready: bool
+
+    @property
+    def errands(self) -> Errands:
+        """What takes time."""
+
+    @property
+    def store(self) -> Store:
+        """Where results are."""
 
     def now(self) -> float:
         """Seconds on the server's clock."""
@@ -74,6 +103,9 @@ class Pages:
                 Route("/readyz", self.readyz),
                 Route("/metrics", self.metrics),
                 Route("/api/lobbies", self.lobbies),
+                Route("/api/matches", self.open_matches),
+                Route("/api/players", self.ranking),
+                Route("/api/players/{name:path}", self.player),
                 Route(canvas, self.canvas, methods=["GET"]),
                 Route(canvas, self.replace_canvas, methods=["PUT"]),
             ]
@@ -84,8 +116,10 @@ class Pages:
         return JSONResponse(
             {
                 "server": "polypaint-fast",
-                "websocket": "/ws/paint",
+                "websocket": ["/ws/paint", "/ws/matches"],
                 "lobbies": "/api/lobbies",
+                "matches": "/api/matches",
+                "players": ["/api/players", "/api/players/{name}"],
                 "canvas": "/api/lobbies/{name}/canvas.png|.svg|.json",
                 "health": ["/healthz", "/readyz", "/metrics"],
             }
@@ -97,7 +131,7 @@ class Pages:
 
     async def readyz(self, _request: Request) -> Response:
         """The process can do its work."""
-        if self._site.ready and not self._site.service.read_only:
+        if self._site.ready and not self._site.ground.read_only:
             return PlainTextResponse("ready\n")
         return PlainTextResponse("not ready: no room on the disk, or stopping\n", 503)
 
@@ -109,12 +143,33 @@ class Pages:
     async def lobbies(self, request: Request) -> Response:
         """The active lobbies, as LOBBY_FETCH lists them."""
         name = await self._account(request)
-        return JSONResponse(self._site.service.lobby_listing(name))
+        return JSONResponse(self._site.paint.lobby_listing(name))
+
+    async def open_matches(self, _request: Request) -> Response:
+        """The public matches that one can join."""
+        return JSONResponse({"parties": self._site.matches.manager.listing()})
+
+    async def ranking(self, _request: Request) -> Response:
+        """The players with most victories."""
+        return await self._stored(self._site.store.ranking(RANKED_MAX), ranking_json)
+
+    async def player(self, request: Request) -> Response:
+        """What a player has done."""
+        name = request.path_params["name"]
+        if not is_name(name):
+            return PlainTextResponse("A name has 1-64 bytes of plain text.\n", 404)
+        return await self._stored(self._site.store.record(name), player_json)
+
+    async def _stored(self, question: Awaitable[Any], shown: Callable[[Any], Any]) -> Response:
+        try:
+            return JSONResponse(shown(await question))
+        except StoreError:
+            return PlainTextResponse("The store does not answer; try again later.\n", 503)
 
     async def canvas(self, request: Request) -> Response:
         """A lobby's canvas as a file, for those who may enter it."""
         kind = request.path_params["kind"]
-        lobby = self._site.service.lobbies.get(request.path_params["name"])
+        lobby = self._site.paint.lobbies.get(request.path_params["name"])
         passcode = request.headers.get("x-passcode") or request.query_params.get("passcode", "")
         if kind not in picture.FORMATS or lobby is None:
             return _missing()
@@ -122,11 +177,11 @@ class Pages:
         if not lobby.info.admits(name, passcode):
             return _missing()
         async with self._renders:
-            canvas = await self._site.canvas_of(lobby)
+            canvas = await self._site.errands.canvas_of(lobby)
             if canvas is None:
                 return PlainTextResponse("The drawing could not be read.\n", 503)
             data = await asyncio.get_running_loop().run_in_executor(
-                self._site.renderer, picture.render, canvas, kind
+                self._site.errands.renderer, picture.render, canvas, kind
             )
         headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
         return Response(data, media_type=picture.FORMATS[kind], headers=headers)
@@ -134,7 +189,7 @@ class Pages:
     async def replace_canvas(self, request: Request) -> Response:
         """A client that was asked (UPDATE_DATABASE) brings its picture."""
         site = self._site
-        lobby = site.service.lobbies.get(request.path_params["name"])
+        lobby = site.paint.lobbies.get(request.path_params["name"])
         name = await self._account(request)
         if request.path_params["kind"] != "png" or lobby is None or lobby.canvas is None:
             return _missing()
@@ -145,9 +200,9 @@ class Pages:
                 data = await _body(request)
             length, width = int(lobby.loaded.length), int(lobby.loaded.width)
             pixels = await asyncio.get_running_loop().run_in_executor(
-                site.renderer, picture.read_png, data, length, width
+                site.errands.renderer, picture.read_png, data, length, width
             )
-            site.service.picture(lobby, name, pixels, site.now())
+            site.paint.picture(lobby, name, pixels, site.now())
         except TimeoutError:
             return PlainTextResponse(f"No picture within {BODY_S:g} s.\n", 408)
         except (ProtocolError, Refused) as error:
@@ -164,7 +219,7 @@ class Pages:
             name, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
         except (binascii.Error, UnicodeDecodeError):
             return ""
-        return name if await self._site.authenticated(name, password) else ""
+        return name if await self._site.errands.authenticated(name, password) else ""
 
 
 def _missing() -> Response:
@@ -220,12 +275,12 @@ class HttpConnection(HttpToolsProtocol):
 
 
 def protocol_factory(
-    pages: Pages, shell: Shell
+    pages: Pages, shell: Shell, rooms: dict[str, Room]
 ) -> tuple[Callable[[], HttpConnection], Callable[[], Awaitable[None]]]:
     """(makes the protocol of a new connection, ends what is under way) for the web port."""
 
     def websocket(**_: Any) -> asyncio.Protocol:
-        return WebSocketConnection(shell)
+        return WebSocketConnection(shell, rooms)
 
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
     logging.getLogger("websockets").setLevel(logging.CRITICAL)

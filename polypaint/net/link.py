@@ -1,22 +1,82 @@
-"""What TCP and WebSocket have in common: one transport, one session, and who waits for whom.
+"""What all connections have in common: one transport, one session, and who waits for whom.
 
 A link holds no conversation. It stops reading while its session waits for something, hands bytes
 over as long as the transport takes them, and notices a peer that takes none.
 
-Must never parse a packet. Counterparts: `paint/session.py`; `tcp.py` and `websocket.py`.
+Must never parse a message. Counterparts: the rooms' sessions; `tcp.py` and `websocket.py`.
 """
 
 import asyncio
 import socket
 import struct
-from typing import Final, Protocol
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
 
-from polypaint.paint.session import Session
+from polypaint._codec import Outbox
 
 TAKE_BYTES: Final = 256 * 1024
 TRANSPORT_BYTES: Final = 256 * 1024
 RTT_OFFSET: Final = 68
 """Of tcpi_rtt (u32, µs) in the kernel's tcp_info."""
+
+
+class Session(Protocol):
+    """A conversation without I/O, as links see it: `paint.session.Session` and its like."""
+
+    outbox: Outbox
+    name: str
+    address: str
+
+    @property
+    def busy(self) -> bool:
+        """Should no more be read for now?"""
+
+    @property
+    def stalled(self) -> bool:
+        """Is there something that `work` could handle?"""
+
+    def receive(self, data: bytes, now: float) -> None:
+        """Bytes of a TCP stream, in any chunks."""
+
+    def receive_message(self, message: bytes, now: float) -> None:
+        """One WebSocket message. Raises ProtocolError when the connection must end for it."""
+
+    def work(self, now: float) -> None:
+        """Handle what has arrived."""
+
+    def take(self, limit: int, now: float) -> bytes:
+        """Bytes to send next."""
+
+    def drained(self, now: float) -> None:
+        """The connection has taken everything."""
+
+    def backlogged(self, now: float) -> None:
+        """The connection takes no more bytes for now."""
+
+    def lagging(self, now: float) -> None:
+        """Too much waits to be sent."""
+
+    def close(self, reason: str) -> None:
+        """End the conversation."""
+
+    def lost(self, now: float) -> None:
+        """The connection is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """One of the protocols, as the edge sees it.
+
+    connect: (address, now, rtt_s) → a session, or None when there are too many. messages: what
+    stands in an outbox as WebSocket messages, `text` or binary, of at most message_bytes_max in.
+    """
+
+    name: str
+    connect: Callable[[str, float, Callable[[], float]], Any]
+    messages: Callable[[bytes], bytes]
+    text: bool
+    message_bytes_max: int
 
 
 class Shell(Protocol):
@@ -25,7 +85,7 @@ class Shell(Protocol):
     def now(self) -> float:
         """Seconds on the server's clock."""
 
-    def connect(self, link: "Link", address: str) -> Session | None:
+    def connect(self, link: "Link", room: Room, address: str) -> Session | None:
         """A session for a new connection from this address; None when there are too many."""
 
     def disconnect(self, session: Session) -> None:
@@ -34,15 +94,16 @@ class Shell(Protocol):
     def settle(self) -> None:
         """Carry out what the sessions have asked for."""
 
-    def messages(self, data: bytes) -> bytes:
-        """Whole packets as WebSocket messages."""
+    def messages(self, room: Room, data: bytes) -> bytes:
+        """What stands in an outbox as WebSocket messages."""
 
 
 class Link:
     """One connection of a peer, over whatever."""
 
-    def __init__(self, shell: Shell, transport: asyncio.Transport) -> None:
+    def __init__(self, shell: Shell, room: Room, transport: asyncio.Transport) -> None:
         self.shell = shell
+        self.room = room
         self.transport = transport
         self.paused_at: float | None = None
         self.session: Session | None = None
@@ -57,7 +118,7 @@ class Link:
         """Have a session; False when the server takes no more."""
         peer = self.transport.get_extra_info("peername")
         address = peer[0] if isinstance(peer, tuple) else "local"
-        self.session = self.shell.connect(self, address)
+        self.session = self.shell.connect(self, self.room, address)
         if self.session is None:
             return False
         if self.direct and self._socket is not None:

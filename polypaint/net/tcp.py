@@ -1,4 +1,4 @@
-"""The paint protocol over TCP: bytes to the session, bytes to the socket, nothing else.
+"""The protocols over TCP: bytes to the session, bytes to the socket, nothing else.
 
 Counterpart: `link.py`.
 """
@@ -6,20 +6,21 @@ Counterpart: `link.py`.
 import asyncio
 from typing import cast
 
-from polypaint.net.link import Link, Shell
+from polypaint.net.link import Link, Room, Shell
 
 
-class PaintConnection(asyncio.Protocol):
+class TcpConnection(asyncio.Protocol):
     """One TCP connection."""
 
-    def __init__(self, shell: Shell) -> None:
+    def __init__(self, shell: Shell, room: Room) -> None:
         self._shell = shell
+        self._room = room
         self._link: Link | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
         transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
-        link = Link(self._shell, transport)
+        link = Link(self._shell, self._room, transport)
         if link.open():
             self._link = link
             link.after()

@@ -1,8 +1,8 @@
-"""The paint protocol over WebSocket: one binary message = one packet.
+"""The protocols over WebSocket: one message = one packet (binary) or one JSON object (text).
 
 Handshake, masking, fragments and control frames are the sans-IO part of `websockets`; outgoing
-packets get their frame headers from the codec, once for all peers of a turn. The HTTP server hands
-a connection over when it asks for the upgrade.
+messages get their frame headers from the codec, once for all peers of a turn. The HTTP server
+hands a connection over when it asks for the upgrade.
 
 Counterparts: `link.py`; `http.py`, which serves everything else on the same port.
 """
@@ -15,27 +15,30 @@ from websockets.http11 import Request
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
-from polypaint import _codec
 from polypaint.errors import ProtocolError
-from polypaint.net.link import TAKE_BYTES, Link, Shell
+from polypaint.net.link import TAKE_BYTES, Link, Room, Shell
 
-PATH: Final = "/ws/paint"
+PREFIX: Final = "/ws/"
 HANDSHAKE_S: Final = 10.0
 
 
-class PaintLink(Link):
-    """A link whose packets travel as messages."""
+class WebSocketLink(Link):
+    """A link whose packets or objects travel as messages."""
 
     def __init__(
-        self, shell: Shell, transport: asyncio.Transport, connection: "WebSocketConnection"
+        self,
+        shell: Shell,
+        room: Room,
+        transport: asyncio.Transport,
+        connection: "WebSocketConnection",
     ) -> None:
-        super().__init__(shell, transport)
-        self.direct = False  # packets need frame headers
+        super().__init__(shell, room, transport)
+        self.direct = False  # messages need frame headers
         self._connection = connection
 
     def write(self, data: bytes) -> None:
         """See `Link.write`."""
-        self.transport.write(self.shell.messages(data))
+        self.transport.write(self.shell.messages(self.room, data))
 
     def finish(self, reason: str) -> None:
         """See `Link.finish`: with a closing handshake that says why."""
@@ -50,10 +53,12 @@ class PaintLink(Link):
 class WebSocketConnection(asyncio.Protocol):
     """One connection that asked for an upgrade."""
 
-    def __init__(self, shell: Shell) -> None:
+    def __init__(self, shell: Shell, rooms: dict[str, Room]) -> None:
         self._shell = shell
-        self._protocol = ServerProtocol(max_size=_codec.PACKET_BYTES_MAX)
-        self._link: PaintLink | None = None
+        self._rooms = {PREFIX + name: room for name, room in rooms.items()}
+        largest = max(room.message_bytes_max for room in rooms.values())
+        self._protocol = ServerProtocol(max_size=largest)
+        self._link: WebSocketLink | None = None
         self._transport: asyncio.Transport | None = None
         self._fragments: list[bytes] = []
         self._deadline: asyncio.TimerHandle | None = None
@@ -78,16 +83,18 @@ class WebSocketConnection(asyncio.Protocol):
             self._link.after()
 
     def _upgrade(self, request: Request) -> None:
-        if request.path.partition("?")[0] != PATH:
-            response = self._protocol.reject(404, f"There is no WebSocket here; try {PATH}.\n")
+        room = self._rooms.get(request.path.partition("?")[0])
+        if room is None:
+            known = ", ".join(self._rooms)
+            response = self._protocol.reject(404, f"There is no WebSocket here; try {known}.\n")
         else:
             response = self._protocol.accept(request)
         self._protocol.send_response(response)
         if self._deadline is not None:
             self._deadline.cancel()
-        if self._protocol.state is State.OPEN and self._transport is not None:
+        if room is not None and self._protocol.state is State.OPEN and self._transport is not None:
             self._flush()
-            link = PaintLink(self._shell, self._transport, self)
+            link = WebSocketLink(self._shell, room, self._transport, self)
             if link.open():
                 self._link = link
             else:
@@ -97,15 +104,17 @@ class WebSocketConnection(asyncio.Protocol):
         link = self._link
         if link is None or link.session is None:
             return
-        if frame.opcode is Opcode.TEXT:
-            self._protocol.fail(CloseCode.UNSUPPORTED_DATA, "binary messages only")
-        elif frame.opcode in (Opcode.BINARY, Opcode.CONT):
+        room = link.room
+        if frame.opcode is (Opcode.BINARY if room.text else Opcode.TEXT):
+            kind = "text" if room.text else "binary"
+            self._protocol.fail(CloseCode.UNSUPPORTED_DATA, f"{kind} messages only")
+        elif frame.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
             self._fragments.append(bytes(frame.data))
             if frame.fin:
-                packet = b"".join(self._fragments)
+                message = b"".join(self._fragments)
                 self._fragments = []
                 try:
-                    link.session.receive_packet(packet, self._shell.now())
+                    link.session.receive_message(message, self._shell.now())
                 except ProtocolError:
                     self._protocol.fail(CloseCode.INVALID_DATA, "a message is exactly one packet")
 

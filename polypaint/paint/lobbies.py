@@ -8,9 +8,8 @@ Must never import a session or do I/O. Counterparts: `service.py` moves people, 
 Protocol: docs/protocol.md, sections 5, 6, 9.
 """
 
-import struct
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 import orjson
@@ -19,6 +18,7 @@ from polypaint import _codec
 from polypaint._codec import Outbox, Relay, Turn
 from polypaint.accounts import is_clean
 from polypaint.errors import ProtocolError, Stale, StoreError
+from polypaint.log import RECORD, Log
 from polypaint.paint import packets
 from polypaint.paint.canvas import Applied, Canvas
 from polypaint.paint.packets import (
@@ -27,7 +27,9 @@ from polypaint.paint.packets import (
     INSERT_STROKE,
     LOBBY_CREATION,
     LOBBY_INFO_CHANGE,
+    LOBBY_PLAYER_KICK,
     PACKETS,
+    RESET_CANVAS,
     Mode,
     Packet,
 )
@@ -41,8 +43,6 @@ STRICTNESS: Final = {"public": 0, "protected": 1, "private": 2}
 RUN_MAX: Final = 256
 """Strokes that are taken together."""
 WINDOW_S_MIN: Final = 0.05
-RECORD: Final = struct.Struct("<IIQ")
-"""Of a log record: bytes that follow, lobby number, sequence number; then whole packets."""
 CHECKPOINT_BYTES: Final = 8 << 20
 """A drawing is stored again when its log since the last time is longer than this."""
 
@@ -143,41 +143,6 @@ class Member:
     again: bool = False
 
 
-@dataclass(slots=True)
-class Log:
-    """Records of the turn, for one commit. batch: its number in the journal."""
-
-    batch: int = 1
-    records: list[bytes] = field(default_factory=list)
-
-    def add(self, number: int, seq: int, packet: bytes) -> None:
-        """One more record of this lobby."""
-        self.records.append(RECORD.pack(len(packet), number, seq) + packet)
-
-    def take(self) -> bytes:
-        """All records since the last time; the next batch begins."""
-        if not self.records:
-            return b""
-        batch = b"".join(self.records)
-        self.records.clear()
-        self.batch += 1
-        return batch
-
-
-def records(batch: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """(lobby number, sequence number, packets) of each record. Raises StoreError."""
-    at = 0
-    while at < len(batch):
-        if at + RECORD.size > len(batch):
-            raise StoreError("a journal batch ends in the middle of a record")
-        size, number, seq = RECORD.unpack_from(batch, at)
-        at += RECORD.size
-        if at + size > len(batch):
-            raise StoreError("a journal batch ends in the middle of a record")
-        yield number, seq, batch[at : at + size]
-        at += size
-
-
 class Lobby:
     """One drawing and the people at it. canvas: None while the drawing is only in the store."""
 
@@ -199,6 +164,9 @@ class Lobby:
         """Is its canvas being worked on elsewhere? Nobody may touch it then."""
         self.deferred: list[Callable[[float], None]] = []
         self.waiters: list[Guest] = []
+        self.painters: frozenset[str] | None = None
+        """Who alone may draw, for as long as a game says so; None: all members."""
+        self.removed = False
         self._log = log
         self._shifts: list[tuple[str, float]] = []
         self._snapshot: tuple[int, list[bytes]] | None = None
@@ -225,6 +193,20 @@ class Lobby:
         name = info.owner.encode()
         self.record(LOBBY_INFO_CHANGE.encode_request(date, name, text))
 
+    def end(self, date: int, reason: str) -> bytes:
+        """End the log: the drawing is to be forgotten. Returns what its members are told."""
+        self.removed = True
+        told = LOBBY_PLAYER_KICK.encode_reply(date, reason)
+        self.record(told)
+        return told
+
+    def wipe(self, date: int) -> None:
+        """Clear the canvas in the owner's name, before everybody."""
+        packet = RESET_CANVAS.encode_request(date, self.info.owner.encode())
+        applied = self.loaded.apply(packet)
+        self.record(applied.packet)
+        self.relay.put(applied.packet)
+
     def replay(self, seq: int, record: bytes) -> None:
         """Apply a record of the journal, unless the drawing has it. Raises StoreError."""
         if seq <= self.seq:
@@ -236,6 +218,8 @@ class Lobby:
         for packet in _codec.split(record):
             if packet[2] == LOBBY_CREATION.id:
                 self.canvas = empty_canvas(self.info.drawing_mode)
+            elif packet[2] == LOBBY_PLAYER_KICK.id:
+                self.removed = True
             elif packet[2] == LOBBY_INFO_CHANGE.id:
                 values = LOBBY_INFO_CHANGE.decode_object(packet)
                 self.info = self.info.protected(values["Protection"], values["Passcode"])
@@ -268,6 +252,8 @@ class Lobby:
         packet: conforms to its layout and carries the member's name. Returns whether the member
         has to be resynced although it counts.
         """
+        if self.painters is not None and member.guest.name not in self.painters:
+            raise Stale("it is not your turn to draw")
         kind = PACKETS[packet[2]]
         if kind.indices and self._maybe_stale(member, now) and not self.loaded.only_held(packet):
             if kind is not INSERT_STROKE:
@@ -288,7 +274,7 @@ class Lobby:
         Returns how many it took, RUN_MAX at most; 0: use `draw`.
         """
         canvas = self.canvas
-        if not isinstance(canvas, StrokeCanvas):
+        if not isinstance(canvas, StrokeCanvas) or self.painters is not None:
             return 0
         guest = member.guest
         accepted = CODEC.accept(

@@ -8,23 +8,24 @@ Must never do I/O. Counterpart: `server.py` runs it; the tests' simulation runs 
 Protocol: docs/protocol.md, sections 4-7.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import partial
+from itertools import chain
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import orjson
 
-from polypaint._codec import Turn
 from polypaint.accounts import Presence
+from polypaint.effects import Resume
 from polypaint.errors import Refused, Stale, StoreError
+from polypaint.ground import Ground
 from polypaint.paint import packets
 from polypaint.paint.canvas import Applied
 from polypaint.paint.channels import GENERAL, Channels
-from polypaint.paint.effects import Effect, LoadCanvas, Resume, SaveCanvas, Work
-from polypaint.paint.lobbies import Lobby, LobbyInfo, Log, Member, empty_canvas
+from polypaint.paint.effects import LoadCanvas, RemoveCanvas, SaveCanvas, Work
+from polypaint.paint.lobbies import Lobby, LobbyInfo, Member, empty_canvas
 from polypaint.paint.packets import (
     CHANNEL_MESSAGE,
     FETCH_DATABASE,
@@ -38,8 +39,7 @@ from polypaint.paint.packets import (
 )
 from polypaint.paint.pixels import PixelCanvas
 from polypaint.paint.session import Session
-from polypaint.settings import Settings
-from polypaint.timers import Timer, Timers
+from polypaint.timers import Timer
 
 HELD_MAX: Final = 256
 """Packets that one frozen client may have waiting."""
@@ -67,32 +67,34 @@ class Asking:
 
 
 class PaintService:
-    """See the module. epoch: the UTC time, in seconds, at which `now` is 0."""
+    """See the module."""
 
-    def __init__(
-        self, settings: Settings, epoch: float = 0, notify: Callable[[], None] | None = None
-    ) -> None:
-        self.settings = settings
-        self.epoch = epoch
-        self.turn = Turn(notify)
-        self.log = Log()
-        self.effects: list[Effect] = []
-        self.timers = Timers()
+    def __init__(self, ground: Ground) -> None:
+        self.ground = ground
+        self.settings = ground.settings
+        self.turn = ground.turn
+        self.log = ground.log
+        self.effects = ground.effects
+        self.timers = ground.timers
         self.presence: Presence[Session] = Presence()
         self.channels = Channels()
         self.lobbies: dict[str, Lobby] = {}
         self.sessions: set[Session] = set()
-        self.read_only = False
         self.heavy = HEAVY
         self.counters = {"packets": 0, "rejected": 0, "resyncs": 0, "evicted": 0}
         self._next_number = 1
-        self._strangers: Counter[str] = Counter()
-        self._loading: dict[Lobby, list[tuple[Session, bool, str]]] = {}
+        self._loading: dict[Lobby, list[Callable[[float], None]]] = {}
+        self._removing: set[Lobby] = set()
         self._asking: dict[Lobby, Asking] = {}
 
     def date(self, now: float) -> int:
         """UTC seconds for a packet's header."""
-        return int(self.epoch + now) & 0xFFFFFFFF
+        return int(self.ground.utc(now)) & 0xFFFFFFFF
+
+    @property
+    def read_only(self) -> bool:
+        """Is the disk full?"""
+        return self.ground.read_only
 
     # ------------------------------------------------------------ connections
     def connect(self, address: str, now: float, rtt_s: Callable[[], float]) -> Session | None:
@@ -100,32 +102,20 @@ class PaintService:
 
         address: of the peer, without its port. rtt_s: asks for the round-trip time in seconds.
         """
-        if len(self.sessions) >= self.settings.connections_max:
+        if not self.ground.admit(address):
             return None
-        if not _is_loopback(address):
-            if self._strangers[address] >= self.settings.address_logins_max:
-                return None
-            self._strangers[address] += 1
         session = Session(self, address, now, rtt_s)
         self.sessions.add(session)
         return session
 
-    def known(self, address: str) -> None:
-        """A connection of this address has logged in, or is gone before it has."""
-        if address in self._strangers:
-            self._strangers[address] -= 1
-            if not self._strangers[address]:
-                del self._strangers[address]
-
     def disconnected(self, session: Session, now: float) -> None:
         """The connection is gone, whoever closed it."""
         self.sessions.discard(session)
+        self.ground.gone(session.address, stranger=not session.name)
         if session.name:
             self.leave(session, now)
             self.channels.disconnect_all(session)
             self.presence.let_go(session.name, session)
-        else:
-            self.known(session.address)
 
     # ------------------------------------------------------------ lobbies: coming and going
     def create(self, session: Session, info: LobbyInfo, now: float) -> None:
@@ -166,10 +156,9 @@ class PaintService:
             lobby.when_free(partial(self._enter_later, session, lobby, created, passcode), now)
             return
         if lobby.canvas is None:
-            if lobby not in self._loading:
-                self._loading[lobby] = []
-                self.effects.append(LoadCanvas(lobby))
-            self._loading[lobby].append((session, created, passcode))
+            self._load(lobby).append(
+                partial(self._enter_loaded, session, lobby, created, passcode)
+            )
             session.waiting = True
             return
         kind, status = (LOBBY_CREATION, CREATED) if created else (LOBBY_CONNECT, CONNECTED)
@@ -182,6 +171,23 @@ class PaintService:
         else:
             self._welcome(lobby, member, now)
 
+    def _load(self, lobby: Lobby) -> list[Callable[[float], None]]:
+        """Have the canvas brought; who has to be called when it is there, or cannot be had."""
+        if lobby not in self._loading:
+            self._loading[lobby] = []
+            self.effects.append(LoadCanvas(lobby))
+        return self._loading[lobby]
+
+    def _enter_loaded(
+        self, session: Session, lobby: Lobby, created: bool, passcode: str, now: float
+    ) -> None:
+        if lobby.canvas is not None:
+            self._enter_later(session, lobby, created, passcode, now)
+        elif session in self.sessions and not session.closing:
+            session.waiting = False
+            self._turn_away(session, created, now)
+            self.resume(session, now)
+
     def _enter_later(
         self, session: Session, lobby: Lobby, created: bool, passcode: str, now: float
     ) -> None:
@@ -189,7 +195,7 @@ class PaintService:
         if session not in self.sessions or session.closing:
             return
         session.waiting = False
-        if lobby.info.admits(session.name, passcode):
+        if lobby.info.admits(session.name, passcode) and not lobby.removed:
             self._enter(session, lobby, created, passcode, now)
         else:
             self._turn_away(session, created, now)
@@ -211,13 +217,8 @@ class PaintService:
                 dump = None
             else:
                 lobby.canvas = canvas
-        for session, created, passcode in self._loading.pop(lobby):
-            if lobby.canvas is not None:
-                self._enter_later(session, lobby, created, passcode, now)
-            elif session in self.sessions and not session.closing:
-                session.waiting = False
-                self._turn_away(session, created, now)
-                self.resume(session, now)
+        for waiter in self._loading.pop(lobby):
+            waiter(now)
         if lobby.canvas is not None and not lobby.members:
             self._emptied(lobby, now)
 
@@ -298,6 +299,61 @@ class PaintService:
                 member.guest.outbox.push(told)
         if lobby.canvas is None:
             self.save(lobby, now)
+
+    # ------------------------------------------------------------ lobbies of games
+    def arrange(
+        self,
+        filename: str,
+        owner: str,
+        passcode: str,
+        painters: frozenset[str] | None,
+        clear: bool,
+        now: float,
+    ) -> None:
+        """Have a protected lobby in which only these may draw; None: all members.
+
+        clear: wipe what is drawn in it. Does nothing but that when the lobby is as it should be.
+        """
+        lobby = self.lobbies.get(filename)
+        if lobby is None:
+            lobby = self._new_lobby(
+                self._next_number, LobbyInfo(filename, owner, "stroke", "protected", passcode)
+            )
+            lobby.found(self.date(now))
+        elif clear:
+            lobby.when_free(partial(self._wipe, lobby), now)
+        lobby.painters = painters
+        if not lobby.members:
+            lobby.when_free(partial(self._left, lobby), now)
+
+    def _wipe(self, lobby: Lobby, now: float) -> None:
+        if lobby.canvas is not None:
+            lobby.wipe(self.date(now))
+        elif not lobby.removed:
+            self._load(lobby).append(
+                lambda now: lobby.wipe(self.date(now)) if lobby.canvas is not None else None
+            )
+
+    def remove(self, filename: str, reason: str, now: float) -> None:
+        """Put everybody out of a lobby and forget its drawing."""
+        lobby = self.lobbies.pop(filename, None)
+        if lobby is None:
+            return
+        self._removing.add(lobby)
+        told = lobby.end(self.date(now), reason)
+        for member in list(lobby.members.values()):
+            member.guest.outbox.push(told)
+            self.leave(self._session(member), now)
+        if not lobby.saving:
+            self.effects.append(RemoveCanvas(lobby))
+
+    def canvas_removed(self, lobby: Lobby, ok: bool, now: float) -> None:
+        """The store has forgotten a drawing, or could not; then it is tried again."""
+        if ok:
+            self._removing.discard(lobby)
+        else:
+            again = RemoveCanvas(lobby)
+            self.timers.at(now + SAVE_AGAIN_S, lambda _now: self.effects.append(again))
 
     # ------------------------------------------------------------ much to compute
     def _work(
@@ -584,16 +640,15 @@ class PaintService:
         self.save(lobby, now)
 
     # ------------------------------------------------------------ the store
-    def restore(self, lobbies: Iterable[tuple[int, LobbyInfo, int]], batch: int) -> None:
-        """What the store has: (number, info, seq of the drawing); batch: the journal's next."""
-        self.log.batch = batch
+    def restore(self, lobbies: Iterable[tuple[int, LobbyInfo, int]]) -> None:
+        """What the store has: (number, info, seq of the drawing)."""
         for number, info, seq in lobbies:
             lobby = self._new_lobby(number, info)
             lobby.seq = lobby.saved_seq = seq
 
     def save(self, lobby: Lobby, now: float) -> None:
         """Have the store keep the drawing as it is now."""
-        if lobby.saving:
+        if lobby.saving or lobby.removed:
             return
         lobby.saving = True
         if lobby.canvas is None:
@@ -621,6 +676,9 @@ class PaintService:
         """The store has kept a drawing, or could not; then it is tried again."""
         lobby = effect.lobby
         lobby.saving = False
+        if lobby.removed:
+            self.effects.append(RemoveCanvas(lobby))
+            return
         if not ok:
             self.timers.at(now + SAVE_AGAIN_S, partial(self.save, lobby))
             return
@@ -644,12 +702,13 @@ class PaintService:
     @property
     def journal_from(self) -> int:
         """The first batch of the journal that is still needed."""
-        needed = (x.unsaved_from for x in self.lobbies.values() if x.unsaved_from is not None)
+        lobbies = chain(self.lobbies.values(), self._removing)
+        needed = (x.unsaved_from for x in lobbies if x.unsaved_from is not None)
         return min(needed, default=self.log.batch)
 
     def turn_read_only(self, now: float) -> None:
         """The disk is full: nobody draws until there is room, and everybody is told."""
-        self.read_only = True
+        self.ground.read_only = True
         for session in self.sessions:
             if session.name and session.lobby is not None:
                 date = self.date(now)
@@ -661,7 +720,7 @@ class PaintService:
 
     def turn_writable(self, now: float) -> None:
         """There is room again."""
-        self.read_only = False
+        self.ground.read_only = False
         for lobby in list(self.lobbies.values()):
             if lobby.members or lobby.held:
                 self._thaw(lobby, now)
@@ -719,7 +778,3 @@ def attempted(work: Callable[[], Any]) -> Any:
         return work()
     except Refused as refusal:
         return refusal
-
-
-def _is_loopback(address: str) -> bool:
-    return address.startswith("127.") or address in ("::1", "::ffff:127.0.0.1", "", "local")

@@ -1,6 +1,6 @@
 """One connection's conversation, without I/O: bytes in; outbox, log and effects out.
 
-The same object serves TCP (`receive`, any chunks) and WebSocket (`receive_packet`, one message).
+The same object serves TCP (`receive`, any chunks) and WebSocket (`receive_message`, one message).
 Every packet takes the same path: header → is it allowed now (`Packet.when`) → its handler in
 `HANDLERS`. Handlers raise what is wrong; `_handle` alone decides what that costs the peer.
 
@@ -12,11 +12,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from polypaint import _codec
+from polypaint import _codec, effects
 from polypaint._codec import Outbox, Splitter
 from polypaint.accounts import is_name, is_password
+from polypaint.effects import ACCOUNT_CREATED, ACCOUNT_REFUSED
 from polypaint.errors import ProtocolError, Refused
-from polypaint.paint import effects, packets
+from polypaint.paint import packets
 from polypaint.paint.channels import Channel, is_channel_name, split_message
 from polypaint.paint.lobbies import Lobby, LobbyInfo, Member
 from polypaint.paint.packets import CODEC, PACKETS, Packet, When
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from polypaint.paint.service import PaintService
 
 ACCEPTED, ALREADY_CONNECTED, BAD_PASSWORD = range(3)
-ACCOUNT_CREATED, NAME_TAKEN, ACCOUNT_REFUSED = range(3)
 ADD_STROKE: Final = packets.ADD_STROKE.id
 REJECTED_MAX: Final = 50
 REJECTED_S: Final = 60.0
@@ -78,7 +78,7 @@ class Session:
         self._inbox += self._splitter.feed(data)
         self.work(now)
 
-    def receive_packet(self, packet: bytes, now: float) -> None:
+    def receive_message(self, packet: bytes, now: float) -> None:
         """One WebSocket message. Raises ProtocolError when it is not exactly one packet."""
         _codec.header(packet)
         self._inbox.append(packet)
@@ -142,6 +142,12 @@ class Session:
         self.taken_at = now
         return self.outbox.take(limit)
 
+    def lagging(self, now: float) -> None:
+        """Too much waits to be sent: the canvas will take its place."""
+        self.service.lagging(self, now)
+        if self.outbox.queued > self.service.settings.backlog_bytes_max:
+            self.close("does not read what it asked for")
+
     def backlogged(self, now: float) -> None:
         """The connection takes no more bytes for now."""
         if self._backlogged_at is None:
@@ -202,7 +208,7 @@ class Session:
         self._rejected_count += 1
         if self._rejected_count % NOTED_EVERY == 1 or not self.name:
             self.service.effects.append(
-                effects.Rejected(self, packet[2], reason, self._rejected_count)
+                effects.Rejected(self, str(packet[2]), reason, self._rejected_count)
             )
         self._rejected.append(now)
         while self._rejected[0] <= now - REJECTED_S:
@@ -250,7 +256,7 @@ class Session:
         else:
             self.name = name
             self.name_bytes = name.encode()
-            self.service.known(self.address)
+            self.service.ground.known(self.address)
             self.service.channels.join_general(self)
             self._answer_login(ACCEPTED, now)
         self.service.resume(self, now)

@@ -1,15 +1,17 @@
 """What a server needs of storage: the contracts, and the SQLite store that fulfils them.
 
-A `Store` keeps accounts and drawings, and may be far away: it is awaited. A `Journal` keeps what
-happened since, is always local, and is written before anybody sees it.
+A `Store` keeps accounts, drawings, documents and results, and may be far away: it is awaited. A
+`Journal` keeps what happened since, is always local, and is written before anybody sees it.
 
 Must never import the network. Counterpart: `polypaint.recovery` reads both.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from enum import Enum
+from typing import Any, Final, Protocol
 
+from polypaint.book import Changes
 from polypaint.paint.lobbies import LobbyInfo
 
 
@@ -30,8 +32,31 @@ class StoredAccount:
     created: float
 
 
+class Counted(Enum):
+    """What came of a result."""
+
+    NEW = "compte"
+    AGAIN = "doublon"
+    CONFLICT = "conflit"
+    """There is another one under its key; it was kept apart and is not counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlayerRecord:
+    """What a player has done. history: (match, statut), newest first, at most HISTORY_MAX."""
+
+    player: str
+    wins: int = 0
+    losses: int = 0
+    draws: int = 0
+    history: tuple[tuple[str, str], ...] = ()
+
+
+HISTORY_MAX: Final = 1000
+
+
 class Store(Protocol):
-    """Accounts and drawings. Every method raises StoreError; writing, StoreFull too."""
+    """What is kept. Every method raises StoreError; writing, StoreFull too."""
 
     async def password_hash(self, name: str) -> bytes | None:
         """The bcrypt hash of an account; None when there is no such account."""
@@ -55,6 +80,32 @@ class Store(Protocol):
         self, lobby: StoredLobby, meta: dict[str, Any], blobs: list[bytes], now: float
     ) -> None:
         """Keep a drawing, in one step; without meta only its info and seq. now: UTC seconds."""
+
+    async def remove(self, number: int) -> None:
+        """Forget a drawing, if it is there."""
+
+    async def write(self, changes: Changes) -> None:
+        """Keep these documents, forget those that are None, in one step."""
+
+    async def read(self, kind: str) -> list[tuple[str, bytes]]:
+        """All documents of a kind: (key, JSON), by key."""
+
+    async def read_one(self, kind: str, key: str) -> bytes | None:
+        """One document as JSON."""
+
+    async def count(
+        self, code: str, player: str, statut: str, now: float
+    ) -> tuple[Counted, set[str]]:
+        """Keep the result of a player in a match, once; and who has one in this match now.
+
+        now: UTC seconds.
+        """
+
+    async def record(self, player: str) -> PlayerRecord:
+        """A player's totals and history; zeros for one who is not known."""
+
+    async def ranking(self, limit: int) -> list[PlayerRecord]:
+        """The players with most wins, then fewest losses, then by name; without their history."""
 
     async def check(self) -> list[str]:
         """What is wrong with what is stored; empty when nothing is."""

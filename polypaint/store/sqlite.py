@@ -24,18 +24,18 @@ from typing import Any, Final, TypeVar
 import numpy as np
 import orjson
 
+from polypaint.book import Changes
 from polypaint.errors import StoreError, StoreFull
 from polypaint.paint.lobbies import LobbyInfo
-from polypaint.store import StoredAccount, StoredLobby
+from polypaint.store import HISTORY_MAX, Counted, PlayerRecord, StoredAccount, StoredLobby
 
-VERSION: Final = 1
 PART_BYTES: Final = 4 << 20
 RESERVE_BYTES: Final = 4 << 20
 NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 WAL_HEADER: Final = 32
 WAL_FRAME_HEADER: Final = 24
 
-SCHEMA: Final = """
+STORE_SCHEMA: Final = """
 CREATE TABLE accounts (
     name TEXT PRIMARY KEY,
     hash BLOB NOT NULL,
@@ -57,6 +57,29 @@ CREATE TABLE parts (
     part INTEGER NOT NULL,
     data BLOB NOT NULL,
     PRIMARY KEY (number, part)
+) STRICT;
+"""
+STORE_SCHEMA_2: Final = """
+CREATE TABLE documents (
+    kind TEXT NOT NULL,
+    key TEXT NOT NULL,
+    body BLOB NOT NULL,
+    PRIMARY KEY (kind, key)
+) WITHOUT ROWID, STRICT;
+CREATE TABLE results (
+    code TEXT NOT NULL,
+    player TEXT NOT NULL,
+    statut TEXT NOT NULL,
+    at REAL NOT NULL,
+    PRIMARY KEY (code, player)
+) STRICT;
+CREATE INDEX results_of_players ON results (player, at, code, statut);
+CREATE TABLE conflicts (
+    code TEXT NOT NULL,
+    player TEXT NOT NULL,
+    statut TEXT NOT NULL,
+    at REAL NOT NULL,
+    PRIMARY KEY (code, player, statut)
 ) STRICT;
 """
 JOURNAL_SCHEMA: Final = """
@@ -89,6 +112,24 @@ class _Translated:
             raise _translated(self._what, error) from error
 
 
+class _Transaction:
+    """All or nothing."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def __enter__(self) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: object, error: object, _: object) -> None:
+        try:
+            if kind is None:
+                self._db.execute("COMMIT")
+        finally:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+
+
 def _translated(what: str, error: sqlite3.Error | OSError) -> StoreError:
     code = getattr(error, "sqlite_errorcode", None)
     if code == sqlite3.SQLITE_FULL or (code or 0) & 0xFF == sqlite3.SQLITE_IOERR:
@@ -98,21 +139,28 @@ def _translated(what: str, error: sqlite3.Error | OSError) -> StoreError:
     return StoreError(f"{what}: {error}")
 
 
-def _open(path: Path, schema: str, synchronous: str) -> sqlite3.Connection:
-    """A connection to a file of our version. Raises StoreError."""
+STORE_VERSIONS: Final = (STORE_SCHEMA, STORE_SCHEMA_2)
+"""What makes each version of the file out of the one before."""
+JOURNAL_VERSIONS: Final = (JOURNAL_SCHEMA,)
+
+
+def _open(path: Path, versions: tuple[str, ...], synchronous: str) -> sqlite3.Connection:
+    """A connection to a file, brought to the newest version. Raises StoreError."""
     with _Translated(str(path)):
         db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0)
         db.execute("PRAGMA locking_mode = EXCLUSIVE")
         db.execute("PRAGMA journal_mode = WAL")
         db.execute(f"PRAGMA synchronous = {synchronous}")
         version = db.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
-            db.executescript(f"BEGIN; {schema} PRAGMA user_version = {VERSION}; COMMIT;")
-        elif version != VERSION:
+        newest = len(versions)
+        if version < newest:
+            steps = " ".join(versions[version:])
+            db.executescript(f"BEGIN; {steps} PRAGMA user_version = {newest}; COMMIT;")
+        elif version > newest:
             db.close()
             raise StoreError(
                 f"{path} was written by another version of polypaint-fast "
-                f"(format {version}, this one knows {VERSION}); start that version instead"
+                f"(format {version}, this one knows {newest}); start that version instead"
             )
     return db
 
@@ -153,7 +201,7 @@ class SqliteStore:
     """See `polypaint.store.Store`."""
 
     def __init__(self, path: Path, synchronous: str = "OFF") -> None:
-        self._db = _open(path, SCHEMA, synchronous)
+        self._db = _open(path, STORE_VERSIONS, synchronous)
         self._thread = ThreadPoolExecutor(1, "store")
 
     async def _do(self, what: str, work: Callable[..., T], *arguments: object) -> T:
@@ -198,6 +246,38 @@ class SqliteStore:
         """See `polypaint.store.Store`."""
         await self._do("storing a drawing", self._save, lobby, meta, blobs, now)
 
+    async def remove(self, number: int) -> None:
+        """See `polypaint.store.Store`."""
+        await self._do("forgetting a drawing", self._remove, number)
+
+    async def write(self, changes: Changes) -> None:
+        """See `polypaint.store.Store`."""
+        await self._do("storing documents", self._write, changes)
+
+    async def read(self, kind: str) -> list[tuple[str, bytes]]:
+        """See `polypaint.store.Store`."""
+        return await self._do("reading documents", self._query, _READ, kind)
+
+    async def read_one(self, kind: str, key: str) -> bytes | None:
+        """See `polypaint.store.Store`."""
+        rows = await self._do("reading a document", self._query, _READ_ONE, kind, key)
+        return rows[0][0] if rows else None
+
+    async def count(
+        self, code: str, player: str, statut: str, now: float
+    ) -> tuple[Counted, set[str]]:
+        """See `polypaint.store.Store`."""
+        return await self._do("storing a result", self._count, code, player, statut, now)
+
+    async def record(self, player: str) -> PlayerRecord:
+        """See `polypaint.store.Store`."""
+        return await self._do("reading results", self._record, player)
+
+    async def ranking(self, limit: int) -> list[PlayerRecord]:
+        """See `polypaint.store.Store`."""
+        rows = await self._do("reading results", self._query, _RANKING, limit)
+        return [PlayerRecord(*row) for row in rows]
+
     async def check(self) -> list[str]:
         """See `polypaint.store.Store`."""
         return await self._do("checking", self._check)
@@ -225,17 +305,16 @@ class SqliteStore:
         payload = zlib.compress(_joined(blobs), 1)
         parts = [payload[at : at + PART_BYTES] for at in range(0, len(payload), PART_BYTES)]
         db = self._db
-        db.execute("BEGIN IMMEDIATE")
-        try:
+        with _Transaction(db):
             db.execute(_REPLACE, (lobby.number, *row, orjson.dumps(meta), now))
             db.execute("DELETE FROM parts WHERE number = ?", (lobby.number,))
             numbered = [(lobby.number, i, part) for i, part in enumerate(parts)]
             db.executemany("INSERT INTO parts VALUES (?, ?, ?)", numbered)
-            db.execute("COMMIT")
-        except BaseException:
-            if db.in_transaction:
-                db.execute("ROLLBACK")
-            raise
+
+    def _remove(self, number: int) -> None:
+        with _Transaction(self._db):
+            self._change("DELETE FROM parts WHERE number = ?", number)
+            self._change("DELETE FROM lobbies WHERE number = ?", number)
 
     def _load(self, number: int) -> tuple[dict[str, Any], list[bytes]]:
         rows = self._query("SELECT meta FROM lobbies WHERE number = ?", number)
@@ -248,6 +327,30 @@ class SqliteStore:
         except (zlib.error, ValueError) as error:
             raise StoreError(f"drawing number {number} is damaged: {error}") from error
 
+    def _write(self, changes: Changes) -> None:
+        db = self._db
+        kept = [(kind, key, body) for (kind, key), body in changes.items() if body is not None]
+        gone = [name for name, body in changes.items() if body is None]
+        with _Transaction(db):
+            db.executemany(_PUT, kept)
+            db.executemany(_FORGET, gone)
+
+    def _count(self, code: str, player: str, statut: str, now: float) -> tuple[Counted, set[str]]:
+        outcome = Counted.NEW
+        with _Transaction(self._db):
+            if not self._change(_COUNT, code, player, statut, now):
+                ((known,),) = self._query(_RESULT, code, player)
+                outcome = Counted.AGAIN if known == statut else Counted.CONFLICT
+                if outcome is Counted.CONFLICT:
+                    self._change(_CONFLICT, code, player, statut, now)
+        return outcome, {name for (name,) in self._query(_RESULTS_OF_MATCH, code)}
+
+    def _record(self, player: str) -> PlayerRecord:
+        totals = dict(self._query(_TOTALS, player))
+        history = self._query(_HISTORY, player, HISTORY_MAX)
+        won, lost, drawn = (totals.get(statut, 0) for statut in ("victoire", "defaite", "nul"))
+        return PlayerRecord(player, won, lost, drawn, tuple(history))
+
     def _check(self) -> list[str]:
         wrong = [f"store.db: {row[0]}" for row in self._query("PRAGMA integrity_check")]
         return [] if wrong == ["store.db: ok"] else wrong
@@ -257,6 +360,24 @@ _HASH: Final = "SELECT hash FROM accounts WHERE name = ?"
 _ADD: Final = "INSERT INTO accounts VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 _SET: Final = "UPDATE accounts SET hash = ? WHERE name = ?"
 _ACCOUNTS: Final = "SELECT name, created FROM accounts ORDER BY name"
+_PUT: Final = (
+    "INSERT INTO documents VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET body = excluded.body"
+)
+_FORGET: Final = "DELETE FROM documents WHERE kind = ? AND key = ?"
+_READ: Final = "SELECT key, body FROM documents WHERE kind = ? ORDER BY key"
+_READ_ONE: Final = "SELECT body FROM documents WHERE kind = ? AND key = ?"
+_COUNT: Final = "INSERT INTO results VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
+_RESULT: Final = "SELECT statut FROM results WHERE code = ? AND player = ?"
+_CONFLICT: Final = "INSERT INTO conflicts VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
+_RESULTS_OF_MATCH: Final = "SELECT player FROM results WHERE code = ?"
+_TOTALS: Final = "SELECT statut, count(*) FROM results WHERE player = ? GROUP BY statut"
+_HISTORY: Final = (
+    "SELECT code, statut FROM results WHERE player = ? ORDER BY at DESC, rowid DESC LIMIT ?"
+)
+_RANKING: Final = (
+    "SELECT player, sum(statut = 'victoire') AS won, sum(statut = 'defaite') AS lost, "
+    "sum(statut = 'nul') FROM results GROUP BY player ORDER BY won DESC, lost, player LIMIT ?"
+)
 _LOBBIES: Final = (
     "SELECT number, filename, owner, mode, protection, passcode, seq FROM lobbies ORDER BY number"
 )
@@ -297,7 +418,7 @@ class SqliteJournal:
         self._synchronous = synchronous
         self._reserve = path.with_name("reserve")
         self.torn_bytes = torn_bytes(path.with_name(path.name + "-wal"))
-        self._db = _open(path, JOURNAL_SCHEMA, synchronous)
+        self._db = _open(path, JOURNAL_VERSIONS, synchronous)
 
     def commit(self, batches: list[tuple[int, bytes]]) -> None:
         """See `polypaint.store.Journal`."""
@@ -310,7 +431,7 @@ class SqliteJournal:
                 raise _translated("writing the journal", error) from error
             return
         with _Translated("writing the journal"):
-            db.execute("BEGIN IMMEDIATE")
+            db.execute("BEGIN IMMEDIATE")  # no _Transaction here: this is the hot path
             try:
                 rows = [(number, zlib.crc32(data), data) for number, data in batches]
                 db.executemany(_COMMIT, rows)
@@ -360,7 +481,7 @@ class SqliteJournal:
         self.close()
         with _Translated("setting the journal aside"):
             self._path.rename(aside)
-        self._db = _open(self._path, JOURNAL_SCHEMA, self._synchronous)
+        self._db = _open(self._path, JOURNAL_VERSIONS, self._synchronous)
         return str(aside)
 
     def close(self) -> None:

@@ -19,21 +19,17 @@ import contextlib
 import random
 import ssl
 import time
-from abc import ABC, abstractmethod
 from collections import Counter, defaultdict, deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
-from urllib.parse import urlsplit
 
 import orjson
-from websockets.asyncio.client import ClientConnection
-from websockets.asyncio.client import connect as connect_websocket
 from websockets.exceptions import WebSocketException
 
 from polypaint import _codec
-from polypaint._codec import Splitter
+from polypaint.client.transports import PACKET_STREAM, Transport, open_transport
 from polypaint.errors import ConnectionClosed, LoginFailed, Refused
 from polypaint.paint import packets
 from polypaint.paint.canvas import Canvas
@@ -263,7 +259,7 @@ class Client:
         self._create = create
         self._reconnect = reconnect
         self._tls = tls
-        self._transport: _Transport | None = None
+        self._transport: Transport | None = None
         self._answers: defaultdict[int, deque[asyncio.Future[bytes]]] = defaultdict(deque)
         self._messages: asyncio.Queue[Message | None] = asyncio.Queue(MESSAGES_MAX)
         self._channels: dict[str, None] = {}
@@ -303,14 +299,14 @@ class Client:
 
     async def _dial(self) -> None:
         """A new connection, logged in. Raises LoginFailed, ConnectionClosed."""
-        transport = await _open(self._address, self._tls)
+        transport = await open_transport(self._address, self._tls, PACKET_STREAM)
         try:
             async with asyncio.timeout(ANSWER_S):
                 if self._create:
                     status = await self._ask(transport, packets.CREATE_ACCOUNT)
                     if status == 1:  # ours, perhaps: the password decides
                         await transport.close()
-                        transport = await _open(self._address, self._tls)
+                        transport = await open_transport(self._address, self._tls, PACKET_STREAM)
                     elif status:
                         raise LoginFailed(ACCOUNT[status])
                     self._create = False
@@ -326,7 +322,7 @@ class Client:
             raise LoginFailed(f"cannot log in as {self.name!r}: {LOGIN[status]}")
         self._transport = transport
 
-    async def _ask(self, transport: "_Transport", kind: Packet) -> int:
+    async def _ask(self, transport: Transport, kind: Packet) -> int:
         """Send name and password; the status that comes back."""
         name = self.name.encode()
         transport.send(kind.encode_request(int(time.time()), name, self._password))
@@ -554,106 +550,3 @@ def _text(info: LobbyInfo) -> str:
 
 
 # ---------------------------------------------------------------- transports
-class _Transport(ABC):
-    """Packets both ways."""
-
-    def __init__(self) -> None:
-        self._unread: list[bytes] = []
-
-    def unread(self, received: list[bytes]) -> None:
-        """Have these received again first."""
-        self._unread = received
-
-    async def receive(self) -> list[bytes]:
-        """Whole packets; empty at the end of the connection."""
-        if self._unread:
-            received, self._unread = self._unread, []
-            return received
-        return await self._receive()
-
-    @abstractmethod
-    async def _receive(self) -> list[bytes]: ...
-
-    @abstractmethod
-    def send(self, data: bytes) -> None:
-        """Whole packets."""
-
-    @abstractmethod
-    async def close(self) -> None:
-        """End the connection."""
-
-
-class _Tcp(_Transport):
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        super().__init__()
-        self._reader = reader
-        self._writer = writer
-        self._splitter = Splitter()
-
-    async def _receive(self) -> list[bytes]:
-        while data := await self._reader.read(READ_BYTES):
-            received = self._splitter.feed(data)
-            if received or self._splitter.broken:
-                return received
-        return []
-
-    def send(self, data: bytes) -> None:
-        self._writer.write(data)
-
-    async def close(self) -> None:
-        self._writer.close()
-        try:
-            async with asyncio.timeout(CLOSE_S):
-                await self._writer.wait_closed()
-        except TimeoutError:  # the server does not take what is still to be sent
-            self._writer.transport.abort()
-        except OSError:
-            pass
-
-
-class _WebSocket(_Transport):
-    """A task of its own sends, so that `send` needs no await."""
-
-    def __init__(self, connection: ClientConnection) -> None:
-        super().__init__()
-        self._connection = connection
-        self._queue: asyncio.Queue[bytes] = asyncio.Queue()
-        self._sender = asyncio.get_running_loop().create_task(self._send_all())
-
-    async def _receive(self) -> list[bytes]:
-        message = await self._connection.recv(decode=False)
-        return [message]
-
-    def send(self, data: bytes) -> None:
-        for packet in _codec.split(data):
-            self._queue.put_nowait(packet)
-
-    async def _send_all(self) -> None:
-        with contextlib.suppress(WebSocketException):
-            while True:
-                await self._connection.send(await self._queue.get())
-
-    async def close(self) -> None:
-        self._sender.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._sender
-        await self._connection.close()
-
-
-async def _open(address: str, tls: ssl.SSLContext | None) -> _Transport:
-    """Raises ConnectionClosed when nobody is there."""
-    url = urlsplit(address if "://" in address else f"tcp://{address}")
-    try:
-        if url.scheme in ("ws", "wss"):
-            context = (tls or ssl.create_default_context()) if url.scheme == "wss" else None
-            connection = await connect_websocket(
-                address, ssl=context, compression=None, max_size=_codec.PACKET_BYTES_MAX
-            )
-            return _WebSocket(connection)
-        if url.scheme not in ("tcp", "tls") or url.hostname is None or url.port is None:
-            raise ConnectionClosed(f"not an address: {address!r}; try host:port or ws://host:port")
-        context = (tls or ssl.create_default_context()) if url.scheme == "tls" else None
-        reader, writer = await asyncio.open_connection(url.hostname, url.port, ssl=context)
-        return _Tcp(reader, writer)
-    except (OSError, WebSocketException) as error:
-        raise ConnectionClosed(f"cannot connect to {address}: {error}") from error

@@ -1,0 +1,130 @@
+"""Documents: small JSON objects with a kind and a key, for rooms whose state is not a drawing.
+
+What is put here is journaled with the turn, all of it or nothing, before anybody sees what came of
+it; a little later it goes to the store. Recovery brings the store up to date before a room reads.
+
+Must never do I/O. Counterparts: `store.Store.write` keeps them, `recovery.py` reads the journal.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
+
+import orjson
+
+from polypaint.errors import StoreError
+from polypaint.ground import Ground
+from polypaint.log import DOCUMENTS
+
+SAVE_S: Final = 1.0
+SAVE_AGAIN_S: Final = 5.0
+
+Changes: TypeAlias = dict[tuple[str, str], bytes | None]
+"""(kind, key) → the document as JSON; None: it is no more."""
+
+
+class SaveDocuments:
+    """Comes back as `book.saved`."""
+
+    def __init__(self, book: "Book", changes: Changes) -> None:
+        self.book = book
+        self.changes = changes
+
+
+class FetchDocument:
+    """Comes back as `then(document, now)`; document: JSON, or None when there is none.
+
+    Raises nothing: when the store does not answer, `failed(now)` is called instead.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        key: str,
+        then: Callable[[bytes | None, float], None],
+        failed: Callable[[float], None],
+    ) -> None:
+        self.kind = kind
+        self.key = key
+        self.then = then
+        self.failed = failed
+
+
+class Book:
+    """See the module."""
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+        self._seq = 0
+        self._changes: Changes = {}
+        self._saving: Changes | None = None
+        self._saving_from: int | None = None
+        self._unsaved_from: int | None = None
+
+    def put(self, kind: str, key: str, value: dict[str, Any], now: float) -> None:
+        """Keep this under its key, instead of what was there."""
+        body = orjson.dumps(value)
+        name = orjson.dumps([kind, key])
+        self._record(kind, key, name[:-1] + b"," + body + b"]", body, now)
+
+    def remove(self, kind: str, key: str, now: float) -> None:
+        """Keep nothing under this key any more."""
+        self._record(kind, key, orjson.dumps([kind, key, None]), None, now)
+
+    def _record(self, kind: str, key: str, record: bytes, body: bytes | None, now: float) -> None:
+        ground = self._ground
+        if self._unsaved_from is None:
+            self._unsaved_from = ground.log.batch
+            ground.timers.at(now + SAVE_S, self.save)
+        self._seq += 1
+        ground.log.add(DOCUMENTS, self._seq, record)
+        ground.notify()
+        self._changes[kind, key] = body
+
+    def fetch(
+        self,
+        kind: str,
+        key: str,
+        then: Callable[[bytes | None, float], None],
+        failed: Callable[[float], None],
+        now: float,
+    ) -> None:
+        """Have `then(document, now)` called, see `FetchDocument`; at once if it is here."""
+        for changes in (self._changes, self._saving or {}):
+            if (kind, key) in changes:
+                then(changes[kind, key], now)
+                return
+        self._ground.effects.append(FetchDocument(kind, key, then, failed))
+
+    def save(self, _now: float) -> None:
+        """Have the store keep what it does not have yet."""
+        if self._saving is None and self._changes:
+            self._saving, self._changes = self._changes, {}
+            self._saving_from, self._unsaved_from = self._unsaved_from, None
+            self._ground.effects.append(SaveDocuments(self, self._saving))
+
+    def saved(self, ok: bool, now: float) -> None:
+        """The store has kept them, or could not; then it is tried again."""
+        saving, self._saving = self._saving or {}, None
+        if ok:
+            self._saving_from = None
+            if self._changes:
+                self._ground.timers.at(now + SAVE_S, self.save)
+            return
+        self._changes = saving | self._changes
+        self._unsaved_from, self._saving_from = self._saving_from, None
+        self._ground.timers.at(now + SAVE_AGAIN_S, self.save)
+
+    @property
+    def journal_from(self) -> int | None:
+        """The first batch of the journal that is still needed; None when none is."""
+        needed = [x for x in (self._saving_from, self._unsaved_from) if x is not None]
+        return min(needed, default=None)
+
+
+def change(record: bytes) -> tuple[tuple[str, str], bytes | None]:
+    """A record of the journal, as a change. Raises StoreError."""
+    try:
+        kind, key, value = orjson.loads(record)
+    except ValueError as error:
+        raise StoreError(f"a journal record is damaged: {error}") from error
+    return (kind, key), None if value is None else orjson.dumps(value)

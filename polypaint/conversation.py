@@ -1,0 +1,219 @@
+"""A conversation in JSON, one object a line, without I/O: what matches and tanks have in common.
+
+Bytes in any chunks become lines, lines become objects, and `answer` says what comes of each. A
+conversation that waits for something reads no further; what had arrived is handled afterwards, in
+order. Too many lines that are not even JSON end it.
+
+Must never do I/O or read a clock. Counterparts: `matches/session.py`, `tanks/session.py`;
+`paint/session.py` is the same for binary packets. Protocol: docs/matches.md, section 1.
+"""
+
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+import orjson
+
+from polypaint import effects, strictjson
+from polypaint._codec import Outbox
+from polypaint.errors import ProtocolError
+from polypaint.ground import Ground
+
+LINE_BYTES_MAX: Final = 4096
+RID_BYTES_MAX: Final = 64
+FAULTS_MAX: Final = 5
+FAULTS_S: Final = 10.0
+TOO_LONG: Final = f"a message has at most {LINE_BYTES_MAX} bytes"
+
+
+class Lines:
+    """A byte stream as lines. Holds less than one line; None stands for one that is too long."""
+
+    def __init__(self, bytes_max: int = LINE_BYTES_MAX) -> None:
+        self._max = bytes_max
+        self._rest = b""
+        self._skipping = False
+
+    def feed(self, data: bytes) -> list[bytes | None]:
+        """The lines that this completes, without their ends; empty ones are keepalives."""
+        *whole, rest = (self._rest + data).split(b"\n")
+        lines: list[bytes | None] = []
+        for line in whole:
+            stripped = line.removesuffix(b"\r")
+            if self._skipping:
+                self._skipping = False  # its end has come; it was told of when it grew too long
+            elif len(stripped) > self._max:
+                lines.append(None)
+            elif stripped:
+                lines.append(stripped)
+        if self._skipping:
+            rest = b""
+        elif len(rest) > self._max + 1:  # a carriage return may still be stripped
+            lines.append(None)
+            self._skipping = True
+            rest = b""
+        self._rest = rest
+        return lines
+
+
+class Bucket:
+    """Allows `rate` a second, and `burst` at once."""
+
+    def __init__(self, rate: float, burst: float, now: float) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._left = burst
+        self._at = now
+
+    def take(self, now: float) -> bool:
+        """One more, if there is room for it."""
+        self._left = min(self._burst, self._left + (now - self._at) * self._rate)
+        self._at = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+
+def valid_rid(rid: Any) -> bool:
+    """Is this a scalar of at most 64 bytes?"""
+    if isinstance(rid, str):
+        return len(rid.encode()) <= RID_BYTES_MAX
+    return rid is None or isinstance(rid, bool | int | float)
+
+
+class Conversation(ABC):
+    """See the module. name: empty until login. waiting: until something asked for comes back."""
+
+    def __init__(self, ground: Ground, address: str, now: float) -> None:
+        self.ground = ground
+        self.address = address
+        self.outbox = Outbox(ground.turn)
+        self.name = ""
+        self.waiting = False
+        self.closing = ""
+        self.taken_at = now
+        self._lines = Lines()
+        self._inbox: deque[bytes | None] = deque()
+        self._faults: deque[float] = deque(maxlen=FAULTS_MAX)
+        self._rejected = 0
+
+    # ------------------------------------------------------------ what a protocol says to it
+    @abstractmethod
+    def answer(self, line: bytes, now: float) -> None:
+        """One message. Raises ProtocolError when it is no JSON object as the protocol has them."""
+
+    @abstractmethod
+    def faulty(self, reason: str, too_long: bool) -> None:
+        """Tell the peer that a line was no message."""
+
+    @abstractmethod
+    def disconnected(self, now: float) -> None:
+        """The connection is gone."""
+
+    @abstractmethod
+    def password_checked(self, name: str, ok: bool, now: float) -> None:
+        """See `effects.Conversing`."""
+
+    @abstractmethod
+    def account_created(self, status: int, now: float) -> None:
+        """See `effects.Conversing`."""
+
+    # ------------------------------------------------------------ in
+    def receive(self, data: bytes, now: float) -> None:
+        """Bytes of a TCP stream, in any chunks."""
+        self._inbox.extend(self._lines.feed(data))
+        self.work(now)
+
+    def receive_message(self, message: bytes, now: float) -> None:
+        """One WebSocket message."""
+        if len(message) > LINE_BYTES_MAX:
+            self._inbox.append(None)
+        elif message.strip():
+            self._inbox.append(message)
+        self.work(now)
+
+    def work(self, now: float) -> None:
+        """Handle what has arrived, up to a message that has to wait for something.
+
+        Who does not read what they asked for is not heard either, until they do.
+        """
+        limit = self.ground.settings.backlog_bytes_max
+        while self._inbox and not self.waiting and not self.closing and self.outbox.queued < limit:
+            line = self._inbox.popleft()
+            try:
+                if line is None:
+                    raise ProtocolError(TOO_LONG)
+                self.answer(line, now)
+            except ProtocolError as error:
+                self._fault(str(error), line is None, now)
+
+    def _fault(self, reason: str, too_long: bool, now: float) -> None:
+        self._rejected += 1
+        self.ground.effects.append(effects.Rejected(self, "line", reason, self._rejected))
+        self.faulty(reason, too_long)
+        self._faults.append(now)
+        if len(self._faults) == FAULTS_MAX and now - self._faults[0] <= FAULTS_S:
+            self.close(f"{FAULTS_MAX} messages that were none within {FAULTS_S:g} s")
+
+    @property
+    def busy(self) -> bool:
+        """Should no more be read for now?"""
+        return self.waiting or bool(self._inbox)
+
+    @property
+    def stalled(self) -> bool:
+        """Is there something that `work` could handle?"""
+        return bool(self._inbox) and not self.waiting and not self.closing
+
+    def resume(self, now: float) -> None:
+        """What was waited for has come."""
+        self.waiting = False
+        self.ground.effects.append(effects.Resume(self))
+        self.work(now)
+
+    def lost(self, now: float) -> None:
+        """The connection is gone, whoever closed it."""
+        self.closing = self.closing or "connection lost"
+        self.ground.gone(self.address, stranger=not self.name)
+        self.disconnected(now)
+
+    # ------------------------------------------------------------ out
+    def say(self, message: dict[str, Any]) -> None:
+        """Send one object. Strings that JSON cannot carry have been refused on the way in."""
+        self.outbox.push(line(message))
+
+    def take(self, limit: int, now: float) -> bytes:
+        """Bytes to send next, see `Outbox.take`."""
+        self.taken_at = now
+        return self.outbox.take(limit)
+
+    def drained(self, now: float) -> None:  # noqa: B027
+        """The connection has taken everything."""
+
+    def backlogged(self, now: float) -> None:  # noqa: B027
+        """The connection takes no more bytes for now."""
+
+    def lagging(self, _now: float) -> None:
+        """Too much waits to be sent."""
+        self.close("does not read what it is sent")
+
+    def close(self, reason: str) -> None:
+        """End the conversation; what stands in the outbox is still sent."""
+        if not self.closing:
+            self.closing = reason
+            self.ground.effects.append(effects.Close(self, reason))
+
+
+def line(message: Any) -> bytes:
+    """One object as it is sent."""
+    return orjson.dumps(message, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def loads(data: bytes, parse: Callable[[bytes], Any] = strictjson.loads) -> dict[str, Any]:
+    """The object in a line. Raises ProtocolError."""
+    value = parse(data)
+    if not isinstance(value, dict):
+        raise ProtocolError("not a JSON object")
+    return value

@@ -1,0 +1,334 @@
+"""What the rooms ask of the world, carried out: passwords, storage, work off the event loop.
+
+An effect leaves the domain, is done in a thread or by the store, and comes back as a call. The
+table at the end says which method carries out which.
+
+Counterparts: `effects.py` and each room's; `server.py` hands them over.
+"""
+
+import asyncio
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, Protocol
+
+import structlog
+
+from polypaint import effects
+from polypaint.accounts import is_name, is_password
+from polypaint.book import Book, FetchDocument, SaveDocuments
+from polypaint.effects import ACCOUNT_CREATED, ACCOUNT_REFUSED, NAME_TAKEN, Conversing
+from polypaint.errors import StoreError
+from polypaint.flush import Flusher
+from polypaint.ground import Ground
+from polypaint.matches import effects as match_effects
+from polypaint.net.link import Link
+from polypaint.net.passwords import Passwords
+from polypaint.paint import effects as paint_effects
+from polypaint.paint import picture
+from polypaint.paint.canvas import Canvas
+from polypaint.paint.lobbies import Lobby
+from polypaint.paint.service import PaintService, attempted
+from polypaint.store import Store, StoredLobby
+
+log = structlog.get_logger()
+
+
+class Question(Protocol):
+    """Something that is read and handed to whoever asked."""
+
+    @property
+    def then(self) -> Callable[[Any, float], None]:
+        """Called with the answer."""
+
+    @property
+    def failed(self) -> Callable[[float], None]:
+        """Called when there is none."""
+
+
+class Errands:
+    """See the module. links: by the ID of their session's outbox."""
+
+    def __init__(
+        self,
+        ground: Ground,
+        store: Store,
+        passwords: Passwords,
+        paint: PaintService,
+        book: Book,
+        flusher: Flusher,
+        links: dict[int, Link],
+    ) -> None:
+        self.store = store
+        self.closing: list[tuple[Conversing, str]] = []
+        """Sessions whose connections are to be closed once they have been sent everything."""
+        self.renderer = ThreadPoolExecutor(1, "render")
+        self.arm: Callable[[], None] = lambda: None
+        self._ground = ground
+        self._passwords = passwords
+        self._paint = paint
+        self._book = book
+        self._flusher = flusher
+        self._links = links
+        self._loop = asyncio.get_running_loop()
+        self._canvases = ThreadPoolExecutor(max(1, (os.cpu_count() or 2) - 1), "canvas")
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._settling = False
+
+    @property
+    def under_way(self) -> bool:
+        """Is something still being done?"""
+        return bool(self._tasks)
+
+    def settle(self) -> None:
+        """Carry out everything that the rooms have asked for."""
+        pending = self._ground.effects
+        if not pending:
+            if self._ground.timers.changed:
+                self.arm()
+            return
+        if self._settling:
+            return
+        self._settling = True
+        queue = deque(pending)
+        pending.clear()
+        try:
+            while queue:
+                effect = queue.popleft()
+                _ERRANDS[type(effect)](self, effect)
+                queue.extend(pending)
+                pending.clear()
+        finally:
+            self._settling = False
+        self.arm()
+
+    def close(self) -> None:
+        """End the threads; work that waits for one is dropped."""
+        self.renderer.shutdown(wait=False, cancel_futures=True)
+        self._canvases.shutdown()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _now(self) -> float:
+        return self._loop.time()
+
+    # ------------------------------------------------------------ every room's
+    def _close(self, effect: effects.Close) -> None:
+        self.closing.append((effect.session, effect.reason))
+        self._flusher.schedule()
+
+    def _resume(self, effect: effects.Resume) -> None:
+        link = self._links.get(effect.session.outbox.id)
+        if link is not None:
+            link.update_reading()
+
+    def _rejected(self, effect: effects.Rejected) -> None:
+        log.info(
+            "rejected",
+            name=effect.session.name or None,
+            address=effect.session.address,
+            what=effect.what,
+            reason=effect.reason,
+            count=effect.count,
+        )
+
+    def _check_password(self, effect: effects.CheckPassword) -> None:
+        self._spawn(self._checked(effect))
+
+    async def _checked(self, effect: effects.CheckPassword) -> None:
+        ok = await self.authenticated(effect.name, effect.password, effect.bind)
+        effect.session.password_checked(effect.name, ok, self._now())
+        self.settle()
+
+    async def authenticated(self, name: str, password: str, bind: bool = False) -> bool:
+        """Is this the account's password? bind: a name that nobody has becomes an account."""
+        if not is_name(name) or not is_password(password):
+            return False
+        try:
+            hashed = await self.store.password_hash(name)
+            if hashed is None and bind:
+                new = await self._passwords.hash(password)
+                if await self.store.add_account(name, new):
+                    return True
+                hashed = await self.store.password_hash(name)  # somebody was faster
+        except StoreError as error:
+            log.error("login", error=str(error))
+            return False
+        return await self._passwords.check(password, hashed)
+
+    def _create_account(self, effect: effects.CreateAccount) -> None:
+        self._spawn(self._created(effect))
+
+    async def _created(self, effect: effects.CreateAccount) -> None:
+        try:
+            hashed = await self._passwords.hash(effect.password)
+            added = await self.store.add_account(effect.name, hashed)
+            status = ACCOUNT_CREATED if added else NAME_TAKEN
+        except StoreError as error:
+            log.error("creating an account", error=str(error))
+            status = ACCOUNT_REFUSED
+        effect.session.account_created(status, self._now())
+        self.settle()
+
+    # ------------------------------------------------------------ documents and results
+    def _save_documents(self, effect: SaveDocuments) -> None:
+        self._spawn(self._documents_saved(effect))
+
+    async def _documents_saved(self, effect: SaveDocuments) -> None:
+        ok = True
+        try:
+            await self.store.write(effect.changes)
+        except StoreError as error:
+            ok = False
+            log.error("storing documents", error=str(error))
+        effect.book.saved(ok, self._now())
+        self._trim()
+        self.settle()
+
+    def _fetch_document(self, effect: FetchDocument) -> None:
+        self._ask(effect, self.store.read_one(effect.kind, effect.key))
+
+    def _count_result(self, effect: match_effects.CountResult) -> None:
+        self._spawn(self._counted(effect))
+
+    async def _counted(self, effect: match_effects.CountResult) -> None:
+        try:
+            outcome, players = await self.store.count(
+                effect.code, effect.player, effect.statut, time.time()
+            )
+        except StoreError as error:
+            log.error("storing a result", error=str(error))
+            effect.failed(self._now())
+        else:
+            effect.then(outcome.value, players, self._now())
+        self.settle()
+
+    def _read_record(self, effect: match_effects.ReadRecord) -> None:
+        self._ask(effect, self.store.record(effect.player))
+
+    def _read_ranking(self, effect: match_effects.ReadRanking) -> None:
+        self._ask(effect, self.store.ranking(effect.limit))
+
+    def _ask(self, effect: Question, answer: Coroutine[Any, Any, Any]) -> None:
+        self._spawn(self._asked(effect, answer))
+
+    async def _asked(self, effect: Question, answer: Coroutine[Any, Any, Any]) -> None:
+        try:
+            value = await answer
+        except StoreError as error:
+            log.error("reading", error=str(error))
+            effect.failed(self._now())
+        else:
+            effect.then(value, self._now())
+        self.settle()
+
+    def _trouble(self, effect: match_effects.Trouble) -> None:
+        log.error(effect.what, **effect.details)
+
+    def _arrange_studio(self, effect: match_effects.ArrangeStudio) -> None:
+        e = effect
+        self._paint.arrange(e.filename, e.owner, e.passcode, e.painters, e.clear, self._now())
+
+    def _remove_studio(self, effect: match_effects.RemoveStudio) -> None:
+        self._paint.remove(effect.filename, "The match is over.", self._now())
+
+    # ------------------------------------------------------------ paint's
+    def _load_canvas(self, effect: paint_effects.LoadCanvas) -> None:
+        self._spawn(self._loaded(effect.lobby))
+
+    async def _loaded(self, lobby: Lobby) -> None:
+        dump = None
+        try:
+            dump = await self.store.load(lobby.number)
+        except StoreError as error:
+            log.error("loading a drawing", drawing=lobby.info.filename, error=str(error))
+        self._paint.canvas_loaded(lobby, self._now(), dump)
+        self.settle()
+
+    def _save_canvas(self, effect: paint_effects.SaveCanvas) -> None:
+        self._spawn(self._saved(effect))
+
+    async def _saved(self, effect: paint_effects.SaveCanvas) -> None:
+        stored = StoredLobby(effect.lobby.number, effect.info, effect.seq)
+        ok = True
+        try:
+            await self.store.save(stored, effect.meta, effect.blobs, time.time())
+        except StoreError as error:
+            ok = False
+            log.error("storing a drawing", drawing=effect.info.filename, error=str(error))
+        self._paint.canvas_saved(effect, ok, self._now())
+        self._trim()
+        self.settle()
+
+    def _remove_canvas(self, effect: paint_effects.RemoveCanvas) -> None:
+        self._spawn(self._removed(effect.lobby))
+
+    async def _removed(self, lobby: Lobby) -> None:
+        ok = True
+        try:
+            await self.store.remove(lobby.number)
+        except StoreError as error:
+            ok = False
+            log.error("forgetting a drawing", drawing=lobby.info.filename, error=str(error))
+        self._paint.canvas_removed(lobby, ok, self._now())
+        self._trim()
+        self.settle()
+
+    def _trim(self) -> None:
+        needed = self._book.journal_from
+        before = self._paint.journal_from
+        self._flusher.trim(before if needed is None else min(before, needed))
+
+    def _work(self, effect: paint_effects.Work) -> None:
+        self._spawn(self._worked(effect))
+
+    async def _worked(self, effect: paint_effects.Work) -> None:
+        outcome = await self._loop.run_in_executor(self._canvases, attempted, effect.work)
+        self._paint.worked(effect, outcome, self._now())
+        self.settle()
+
+    async def canvas_of(self, lobby: Lobby) -> Canvas | None:
+        """A copy of a lobby's canvas, from memory or from the store; None: it cannot be read."""
+        future: asyncio.Future[Any] = self._loop.create_future()
+
+        def then(dump: Any, _now: float) -> None:
+            if not future.done():  # whoever asked may be gone
+                future.set_result(dump)
+
+        self._paint.read(lobby, then, self._now())
+        self.settle()
+        dump = await future
+        try:
+            dump = dump or await self.store.load(lobby.number)
+            return await self._loop.run_in_executor(
+                self.renderer, picture.canvas_from, lobby.info.drawing_mode, dump
+            )
+        except StoreError as error:
+            log.error("reading a drawing", drawing=lobby.info.filename, error=str(error))
+            return None
+
+
+_ERRANDS: Final[dict[type, Any]] = {
+    effects.CheckPassword: Errands._check_password,
+    effects.CreateAccount: Errands._create_account,
+    effects.Close: Errands._close,
+    effects.Resume: Errands._resume,
+    effects.Rejected: Errands._rejected,
+    SaveDocuments: Errands._save_documents,
+    FetchDocument: Errands._fetch_document,
+    match_effects.CountResult: Errands._count_result,
+    match_effects.ReadRecord: Errands._read_record,
+    match_effects.ReadRanking: Errands._read_ranking,
+    match_effects.ArrangeStudio: Errands._arrange_studio,
+    match_effects.RemoveStudio: Errands._remove_studio,
+    match_effects.Trouble: Errands._trouble,
+    paint_effects.LoadCanvas: Errands._load_canvas,
+    paint_effects.SaveCanvas: Errands._save_canvas,
+    paint_effects.RemoveCanvas: Errands._remove_canvas,
+    paint_effects.Work: Errands._work,
+}

@@ -1,0 +1,201 @@
+"""The flush: once per turn of the loop, journal what is new, then send it. In this order, always.
+
+Usually the journal is written on the event loop and the turn goes straight to the sockets. With
+`--durability power` a commit is synced in a thread, and while the disk is full it is tried again:
+then what is sealed waits, withheld, until the journal has it.
+
+Counterparts: `server.py` sends what cannot go straight to a socket; `pace.py` says how long a
+flush may wait for more.
+"""
+
+import asyncio
+import contextlib
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, Protocol
+
+import structlog
+
+from polypaint._codec import Outbox
+from polypaint.errors import StoreError
+from polypaint.ground import Ground
+from polypaint.pace import Pace
+from polypaint.store import Journal
+
+log = structlog.get_logger()
+
+RETRY_S: Final = 0.5
+
+
+class House(Protocol):
+    """What the flush needs of the server: `server.Server`."""
+
+    def send(self, outboxes: list[Outbox]) -> None:
+        """Send what these may be sent; see who lags and who is to be closed."""
+
+    def settle(self) -> None:
+        """Carry out what the rooms have asked for."""
+
+    def disk_full(self, now: float) -> None:
+        """The journal takes nothing more: tell people."""
+
+    def disk_has_room(self, now: float) -> None:
+        """It does again."""
+
+
+class Flusher:
+    """See the module. commits: group commits on the event loop; commit_s: their time together."""
+
+    def __init__(self, ground: Ground, journal: Journal, house: House, synced: bool) -> None:
+        self.commits = 0
+        self.commit_s = 0.0
+        self._ground = ground
+        self._journal = journal
+        self._house = house
+        self._directly = not synced
+        self._loop = asyncio.get_running_loop()
+        self._pace = Pace()
+        self._scheduled = False
+        self._unwritten: list[tuple[int, bytes]] = []
+        self._withheld: list[Outbox] = []
+        self._committing: asyncio.Future[None] | None = None
+        self._blocked = False
+        self._thread = ThreadPoolExecutor(1, "journal")
+
+    @property
+    def idle(self) -> bool:
+        """Is nothing being written, or waiting to be?"""
+        return self._committing is None and not self._unwritten
+
+    @property
+    def committing(self) -> bool:
+        """Is a commit under way?"""
+        return self._committing is not None
+
+    def schedule(self) -> None:
+        """Something is new: flush at the end of this turn of the loop."""
+        if not self._scheduled:
+            self._scheduled = True
+            wait = self._pace.wait(self._loop.time()) if self._pace.busy else 0.0
+            if wait > 0:
+                self._loop.call_later(wait, self.flush)
+            else:
+                self._loop.call_soon(self.flush)
+
+    def flush(self) -> None:
+        """Journal the turn, then send it."""
+        self._scheduled = False
+        ground = self._ground
+        if self._directly and not ground.read_only and not self._withheld:
+            number = ground.log.batch
+            batch = ground.log.take()
+            if not batch or self._committed_now([(number, batch)]):
+                before = ground.turn.sends
+                slow = ground.turn.deliver()
+                self._pace.flushed(self._loop.time(), ground.turn.sends - before + len(slow))
+                self._house.send(slow)
+                return
+            self._unwritten.append((number, batch))
+            self._withheld += ground.turn.seal()
+            self._full()
+            return
+        self._carefully()
+
+    def _carefully(self) -> None:
+        """Seal the turn, journal it, release it, when the journal cannot be written at once."""
+        if self._committing is not None:
+            return
+        ground = self._ground
+        number = ground.log.batch
+        batch = ground.log.take()
+        self._withheld += ground.turn.seal()
+        if batch:
+            self._unwritten.append((number, batch))
+        if not self._unwritten:
+            self._release()
+        elif ground.read_only:
+            # Only what members who left had selected is recorded now; recovery ends a dead
+            # server's selections in the same way, so the others may be told before it is written.
+            if not self._blocked:
+                self._release()
+        else:
+            future = self._loop.run_in_executor(
+                self._thread, self._journal.commit, list(self._unwritten)
+            )
+            self._committing = future
+            future.add_done_callback(self._committed)
+
+    def _committed_now(self, batches: list[tuple[int, bytes]]) -> bool:
+        """Commit on the event loop; False when there is no room."""
+        began = time.perf_counter()
+        try:
+            self._journal.commit(batches)
+        except StoreError as error:
+            log.error("the journal cannot be written", error=str(error))
+            return False
+        self.commits += 1
+        self.commit_s += time.perf_counter() - began
+        return True
+
+    def _committed(self, future: "asyncio.Future[None]") -> None:
+        """A synced commit has come back."""
+        self._committing = None
+        error = future.exception()
+        if isinstance(error, StoreError):
+            log.error("the journal cannot be written", error=str(error))
+            self._full()
+            return
+        if error is not None:
+            raise error
+        self._unwritten.clear()
+        self._release()
+        if self._ground.turn.pending or self._ground.log.records:
+            self.schedule()
+
+    def _full(self) -> None:
+        """The journal takes nothing more: use the reserve, let people look, forbid the rest."""
+        log.error("read-only until there is room on the disk")
+        if self._journal.use_reserve():
+            with contextlib.suppress(StoreError):
+                self._journal.commit(self._unwritten)
+                self._unwritten.clear()
+        self._blocked = bool(self._unwritten)
+        self._house.disk_full(self._loop.time())
+        if not self._blocked:
+            self._release()
+        self._loop.call_later(RETRY_S, self._retry)
+
+    def _retry(self) -> None:
+        """Is there room again?"""
+        try:
+            self._journal.fill_reserve()
+            if self._unwritten:
+                self._journal.commit(self._unwritten)
+        except StoreError:
+            self._loop.call_later(RETRY_S, self._retry)
+            return
+        self._unwritten.clear()
+        self._blocked = False
+        log.info("the journal can be written again")
+        self._release()
+        self._house.disk_has_room(self._loop.time())
+        self._house.settle()
+
+    def _release(self) -> None:
+        """What was sealed is journaled: send it."""
+        outboxes, self._withheld = self._withheld, []
+        for outbox in outboxes:
+            outbox.release()
+        self._house.send(outboxes)
+
+    def trim(self, before: int) -> None:
+        """Have the journal forget what is older than this batch, unless it is being written."""
+        if self.idle:
+            try:
+                self._journal.trim(before)
+            except StoreError as error:
+                log.error("trimming the journal", error=str(error))
+
+    def close(self) -> None:
+        """End the thread."""
+        self._thread.shutdown()

@@ -1,0 +1,79 @@
+"""The ground on which all rooms stand: one turn, one log, one set of timers, one list of effects.
+
+So one flush journals and sends what all protocols have to say, and one test can run them all.
+
+Must never do I/O. Counterparts: `server.py` owns the clock and empties `effects`.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Final
+
+from polypaint._codec import Turn
+from polypaint.log import Log
+from polypaint.settings import Settings
+from polypaint.timers import Timers
+
+LOOPBACK: Final = frozenset({"::1", "::ffff:127.0.0.1", "", "local"})
+
+
+class Ground:
+    """See the module. epoch: the UTC time, in seconds, at which `now` is 0.
+
+    notify: called without arguments when a turn has something to flush.
+    """
+
+    def __init__(
+        self, settings: Settings, epoch: float = 0, notify: Callable[[], None] | None = None
+    ) -> None:
+        self.settings = settings
+        self.epoch = epoch
+        self.notify = notify or _nobody
+        self.turn = Turn(self.notify)
+        self.log = Log()
+        self.timers = Timers()
+        self.effects: list[Any] = []
+        self.read_only = False
+        """The disk is full: nothing may happen that would have to be journaled."""
+        self.connections = 0
+        self._strangers: Counter[str] = Counter()
+
+    def utc(self, now: float) -> float:
+        """UTC seconds."""
+        return self.epoch + now
+
+    # ------------------------------------------------------------ who may connect
+    def admit(self, address: str) -> bool:
+        """A new connection, not logged in yet; False when there are too many.
+
+        address: of the peer, without its port.
+        """
+        if self.connections >= self.settings.connections_max:
+            return False
+        if self.is_stranger(address):
+            if self._strangers[address] >= self.settings.address_logins_max:
+                return False
+            self._strangers[address] += 1
+        self.connections += 1
+        return True
+
+    def is_stranger(self, address: str) -> bool:
+        """Do the limits of one address hold for it? Not for this machine's own."""
+        return not (address.startswith("127.") or address in LOOPBACK)
+
+    def known(self, address: str) -> None:
+        """A connection of this address has logged in, or is gone before it has."""
+        if address in self._strangers:
+            self._strangers[address] -= 1
+            if not self._strangers[address]:
+                del self._strangers[address]
+
+    def gone(self, address: str, stranger: bool) -> None:
+        """A connection is gone. stranger: it never logged in."""
+        self.connections -= 1
+        if stranger:
+            self.known(address)
+
+
+def _nobody() -> None:
+    """Whom a ground notifies that nobody runs."""

@@ -1,0 +1,66 @@
+"""What only matches ask of the world. `then` is called with the answer, `failed` without one.
+
+Must never import anything that does it. Counterpart: `errands.py` carries these out.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class CountResult:
+    """Comes back as `then(outcome, players, now)`; outcome: `compte`, `doublon`, `conflit`."""
+
+    code: str
+    player: str
+    statut: str
+    then: Callable[[str, set[str], float], None]
+    failed: Callable[[float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRecord:
+    """Comes back as `then(record, now)`, see `store.PlayerRecord`."""
+
+    player: str
+    then: Callable[[Any, float], None]
+    failed: Callable[[float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRanking:
+    """Comes back as `then(records, now)`, see `store.PlayerRecord`."""
+
+    limit: int
+    then: Callable[[Any, float], None]
+    failed: Callable[[float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ArrangeStudio:
+    """A paint lobby for a match, as it should be now, see `games.Studio`.
+
+    painters: who may draw; None: all who may enter. clear: what is drawn in it is wiped off.
+    """
+
+    filename: str
+    owner: str
+    passcode: str
+    painters: frozenset[str] | None
+    clear: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveStudio:
+    """The match is over, and its paint lobby is not to be kept."""
+
+    filename: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """For the operator's log."""
+
+    what: str
+    details: dict[str, Any]

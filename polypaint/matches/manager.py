@@ -1,0 +1,278 @@
+"""The match manager (*Gestion de Partie*): gives out codes, lists matches, closes finished ones.
+
+It knows of every live match what it was created with and how many seats are free, and remembers a
+closed one for a day, so that a code is not given out twice and a repeated `creer` has one answer.
+
+Counterparts: `table.py` runs the matches, `stats.py` asks to close them.
+Protocol: docs/matches.md, sections 2 and 4.
+"""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from polypaint.book import Book
+from polypaint.errors import Refused
+from polypaint.ground import Ground
+from polypaint.matches.games import Game
+from polypaint.matches.messages import ALPHABET, CODE_LENGTH, MATCH, STATS, error
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from polypaint.matches.session import MatchSession
+
+KIND: Final = "partie"
+REMEMBERED_S: Final = 24 * 3600.0
+RETRY_S: Final = 1.0
+LISTED_MAX: Final = 200
+UNFILLED_MAX: Final = 64
+"""Matches that one address may have created and nobody has joined yet (loopback is exempt)."""
+LIVE: Final = ("CREEE", "OUVERTE", "EN_COURS", "TERMINEE")
+
+
+class Manager:
+    """See the module. parties: code → its document."""
+
+    def __init__(
+        self,
+        ground: Ground,
+        book: Book,
+        games: dict[str, type[Game]],
+        send: Callable[[str, dict[str, Any]], None],
+        random: "Random",
+    ) -> None:
+        self.parties: dict[str, dict[str, Any]] = {}
+        self.address = ""
+        """Where the match server listens, as `host:port`."""
+        self._ground = ground
+        self._book = book
+        self._games = games
+        self._send = send
+        self._random = random
+        self._by_rid: dict[tuple[str, bytes], str] = {}
+        self._unopened: dict[str, list[tuple[MatchSession, Any]]] = {}
+        self._origins: dict[str, str] = {}
+        self._live = 0
+
+    # ------------------------------------------------------------ what clients ask for
+    def create(self, session: "MatchSession", request: dict[str, Any], now: float) -> None:
+        """`creer`. Raises Error."""
+        owner, rid = request["id_publique"], request.get("rid")
+        given = request["parametres"]
+        code = self._by_rid.get((owner, orjson.dumps(rid))) if rid is not None else None
+        if code is not None:
+            if self.parties[code]["demande"] != given:
+                raise error("champ", "parametres: this rid created a match with other ones")
+            self._answer(session, rid, code)
+            return
+        parameters = self.parameters(given)
+        self._permit(session.address)
+        code = self._new_code()
+        self.parties[code] = party = {
+            "createur": owner,
+            "rid": rid,
+            "demande": given,
+            "parametres": parameters,
+            "cree": self._ground.utc(now),
+            "graine": self._random.getrandbits(53),
+            "secret": self._word(10),
+            "ouverte": False,
+            "etat": "CREEE",
+            "libres": parameters["joueurs"],
+            "n": 0,
+            "fermeture": False,
+            "ferme": None,
+        }
+        self._origins[code] = session.address
+        self._index(code, party)
+        self._keep(code, now)
+        self._answer(session, rid, code)
+        self._open(code, now)
+
+    def parameters(self, given: dict[str, Any]) -> dict[str, Any]:
+        """`parametres`, complete. Raises Error `champ`."""
+        name = given.get("jeu")
+        game = self._games.get(name) if isinstance(name, str) else None
+        if game is None:
+            raise error("champ", f"parametres.jeu is none of {', '.join(sorted(self._games))}")
+        seats = given.get("joueurs", game.players.start)
+        if type(seats) is not int or seats not in game.players:
+            least, most = game.players.start, game.players.stop - 1
+            raise error("champ", f"parametres.joueurs is not {least}…{most}")
+        private = given.get("prive", False)
+        if not isinstance(private, bool):
+            raise error("champ", "parametres.prive is not true or false")
+        own = {k: v for k, v in given.items() if k not in ("jeu", "joueurs", "prive")}
+        try:
+            own = game.parameters(own)
+        except Refused as refusal:
+            raise error("champ", str(refusal)) from None
+        return {"jeu": name, "joueurs": seats, "prive": private} | own
+
+    def listing(self) -> list[dict[str, Any]]:
+        """Open public matches, the newest first."""
+        found = []
+        for code, party in reversed(self.parties.items()):
+            if party["etat"] in ("CREEE", "OUVERTE") and not party["parametres"]["prive"]:
+                found.append(
+                    {
+                        "code_partie": code,
+                        "jeu": party["parametres"]["jeu"],
+                        "createur": party["createur"],
+                        "joueurs": party["parametres"]["joueurs"],
+                        "libres": party["libres"],
+                        "parametres": shown(self._games, party["parametres"]),
+                    }
+                )
+                if len(found) == LISTED_MAX:
+                    break
+        return found
+
+    def _permit(self, address: str) -> None:
+        """May one more match be created from here? Raises Error."""
+        ground = self._ground
+        if ground.read_only:
+            raise error("debit", "the server's disk is full; try again later")
+        if self._live >= ground.settings.matches_max:
+            raise error("debit", "there are too many matches; try again later")
+        if ground.is_stranger(address):
+            unfilled = sum(
+                origin == address and self.parties[code]["etat"] == "CREEE"
+                for code, origin in self._origins.items()
+            )
+            if unfilled >= UNFILLED_MAX:
+                raise error("debit", "many of your matches wait for players already")
+
+    def _new_code(self) -> str:
+        while (code := self._word(CODE_LENGTH)) in self.parties:
+            pass
+        return code
+
+    def _word(self, length: int) -> str:
+        return "".join(self._random.choice(ALPHABET) for _ in range(length))
+
+    def _answer(self, session: "MatchSession", rid: Any, code: str) -> None:
+        """The code, as soon as the match server knows of it."""
+        if self.parties[code]["ouverte"]:
+            session.reply({"reponse": "code", "code_partie": code, "adresse": self.address}, rid)
+        else:
+            self._unopened.setdefault(code, []).append((session, rid))
+
+    # ------------------------------------------------------------ between servers
+    def receive(self, message: dict[str, Any], now: float) -> None:
+        """From the match server or the stats server; a repeat changes nothing."""
+        _MESSAGES[message.get("requete") or message["reponse"]](self, message, now)
+
+    def _open(self, code: str, now: float) -> None:
+        """Have the match server open a match, until it says that it has."""
+        party = self.parties.get(code)
+        if party is None or party["ouverte"] or party["ferme"] is not None:
+            return
+        keys = ("createur", "parametres", "cree", "graine", "secret")
+        self._send(
+            MATCH, {"requete": "ouvrir", "code_partie": code} | {key: party[key] for key in keys}
+        )
+        self._ground.timers.at(now + RETRY_S, partial(self._open, code))
+
+    def _opened(self, message: dict[str, Any], now: float) -> None:
+        code = message["code_partie"]
+        party = self.parties.get(code)
+        if party is not None and not party["ouverte"]:
+            party["ouverte"] = True
+            self._keep(code, now)
+            for session, rid in self._unopened.pop(code, []):
+                self._answer(session, rid, code)
+
+    def _state(self, message: dict[str, Any], now: float) -> None:
+        """How a match stands; `n` counts up, so that an older message is known as one."""
+        code, n = message["code_partie"], message["n"]
+        party = self.parties.get(code)
+        if party is not None and n > party["n"] and party["ferme"] is None:
+            party.update(n=n, etat=message["etat"], libres=message["libres"])
+            if message["etat"] not in LIVE:
+                self._forget_later(code, now)
+            self._keep(code, now)
+        self._send(MATCH, {"reponse": "note", "code_partie": code, "n": n})
+
+    def _close(self, message: dict[str, Any], now: float) -> None:
+        """`fermer`, from the stats server: it will be done, whatever happens to us."""
+        code = message["code_partie"]
+        party = self.parties.get(code)
+        if party is not None and party["ferme"] is None and not party["fermeture"]:
+            party["fermeture"] = True
+            self._keep(code, now)
+            self._have_closed(code, now)
+        self._send(STATS, {"reponse": "fermee", "code_partie": code})
+
+    def _have_closed(self, code: str, now: float) -> None:
+        """Have the match server forget a match, until it says that it has."""
+        party = self.parties.get(code)
+        if party is not None and party["ferme"] is None:
+            self._send(MATCH, {"requete": "fermer", "code_partie": code})
+            self._ground.timers.at(now + RETRY_S, partial(self._have_closed, code))
+
+    def _closed(self, message: dict[str, Any], now: float) -> None:
+        """The match server has."""
+        code = message["code_partie"]
+        party = self.parties.get(code)
+        if party is not None and party["ferme"] is None:
+            party["etat"] = "FERMEE"
+            self._forget_later(code, now)
+            self._keep(code, now)
+
+    # ------------------------------------------------------------ what is kept
+    def restore(self, documents: Iterable[tuple[str, bytes]], now: float) -> None:
+        """What was kept when the server stopped."""
+        for code, body in documents:
+            party = self.parties[code] = orjson.loads(body)
+            if party["ferme"] is not None:
+                self._index(code, party, live=False)
+                self._at_end(code, party, now)
+            else:
+                self._index(code, party)
+                self._open(code, now)
+                if party["fermeture"]:
+                    self._have_closed(code, now)
+
+    def _index(self, code: str, party: dict[str, Any], live: bool = True) -> None:
+        if party["rid"] is not None:
+            self._by_rid[party["createur"], orjson.dumps(party["rid"])] = code
+        self._live += live
+
+    def _keep(self, code: str, now: float) -> None:
+        self._book.put(KIND, code, self.parties[code], now)
+
+    def _forget_later(self, code: str, now: float) -> None:
+        """It is closed: its code stays taken for a day."""
+        party = self.parties[code]
+        party["ferme"] = self._ground.utc(now)
+        self._live -= 1
+        self._origins.pop(code, None)
+        self._unopened.pop(code, None)
+        self._at_end(code, party, now)
+
+    def _at_end(self, code: str, party: dict[str, Any], now: float) -> None:
+        age = self._ground.utc(now) - party["ferme"]
+        self._ground.timers.at(now + max(REMEMBERED_S - age, 0), partial(self._forget, code))
+
+    def _forget(self, code: str, now: float) -> None:
+        party = self.parties.pop(code)
+        self._by_rid.pop((party["createur"], orjson.dumps(party["rid"])), None)
+        self._book.remove(KIND, code, now)
+
+
+def shown(games: dict[str, type[Game]], parameters: dict[str, Any]) -> dict[str, Any]:
+    """`parametres` without those that would spoil the game."""
+    game = games.get(parameters["jeu"])
+    return {k: v for k, v in parameters.items() if game is None or k not in game.hidden}
+
+
+_MESSAGES: Final[dict[str, Any]] = {
+    "ouverte": Manager._opened,
+    "etat": Manager._state,
+    "fermer": Manager._close,
+    "fermee": Manager._closed,
+}

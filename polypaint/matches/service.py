@@ -1,0 +1,74 @@
+"""The three roles of matches in one process, and the connections that talk to them.
+
+Each role hears of the others only through the bus; `roles` says which it is.
+
+Counterparts: `server.py` runs it; the tests' simulation runs it with a bus that misbehaves.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from polypaint.book import Book
+from polypaint.ground import Ground
+from polypaint.matches.games import Game
+from polypaint.matches.manager import Manager
+from polypaint.matches.messages import MANAGER, MATCH, STATS
+from polypaint.matches.session import MatchSession
+from polypaint.matches.stats import Stats
+from polypaint.matches.table import MatchServer
+
+if TYPE_CHECKING:
+    from random import Random
+
+
+class Bus(Protocol):
+    """What matches need of a bus, see `polypaint.bus`."""
+
+    def join(self, role: str, receive: Callable[[dict[str, Any], float], None]) -> None:
+        """From now on this role's messages go here."""
+
+    def send(self, role: str, message: dict[str, Any]) -> None:
+        """Have the role receive this, at least once, after the turn has been journaled."""
+
+
+class MatchService:
+    """See the module. random: for codes, unguessable; seeded: for games, repeatable."""
+
+    def __init__(
+        self,
+        ground: Ground,
+        book: Book,
+        bus: Bus,
+        games: dict[str, type[Game]],
+        random: "Random",
+        seeded: "Callable[[int], Random]",
+    ) -> None:
+        self.ground = ground
+        self.sessions: set[MatchSession] = set()
+        self.counters = {"refused": 0}
+        self.manager = Manager(ground, book, games, bus.send, random)
+        self.table = MatchServer(ground, book, games, bus.send, seeded)
+        self.stats = Stats(ground, bus.send)
+        bus.join(MANAGER, self.manager.receive)
+        bus.join(MATCH, self.table.receive)
+        bus.join(STATS, self.stats.receive)
+
+    def restore(self, documents: dict[str, Iterable[tuple[str, bytes]]], now: float) -> None:
+        """What was kept when the server stopped: kind → (key, JSON)."""
+        self.manager.restore(documents["partie"], now)
+        self.table.restore(documents["table"], documents["coup"], now)
+
+    def connect(
+        self, address: str, now: float, _rtt_s: Callable[[], float]
+    ) -> MatchSession | None:
+        """A new connection; None when there are too many. address: of the peer, without port."""
+        if not self.ground.admit(address):
+            return None
+        session = MatchSession(self, address, now)
+        self.sessions.add(session)
+        return session
+
+    def disconnected(self, session: MatchSession, now: float) -> None:
+        """The connection is gone, whoever closed it."""
+        self.sessions.discard(session)
+        self.table.lost(session, now)

@@ -1,0 +1,184 @@
+"""One connection's conversation about matches: requests in, answers out.
+
+Every request takes the same path: one JSON object → its `rid` → may it ask so often → is it known
+→ its fields → its handler in `HANDLERS`. Handlers raise what is wrong; `answer` alone tells it.
+
+Must never do I/O. Counterparts: `service.py` has the roles; `messages.py` declares the requests.
+Protocol: docs/matches.md, sections 1-3.
+"""
+
+import hmac
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from polypaint import effects
+from polypaint.conversation import Bucket, Conversation, loads, valid_rid
+from polypaint.matches import messages
+from polypaint.matches.messages import REQUESTS, Error, Request, error
+from polypaint.matches.table import Match, Seat
+
+if TYPE_CHECKING:
+    from polypaint.matches.service import MatchService
+
+RATE: Final = 100.0
+BURST: Final = 200.0
+
+Handler: TypeAlias = "Callable[[MatchSession, dict[str, Any], float], None]"
+HANDLERS: Final[dict[str, Handler]] = {}
+
+
+def handles(request: Request) -> Callable[[Handler], Handler]:
+    """Make a method of MatchSession the handler of a request. Raises ImportError for a second."""
+
+    def register(handler: Handler) -> Handler:
+        if HANDLERS.setdefault(request.name, handler) is not handler:
+            raise ImportError(f"{request.name} has two handlers")
+        return handler
+
+    return register
+
+
+class MatchSession(Conversation):
+    """See the module. match, seat: what this connection is at; a spectator has no seat."""
+
+    def __init__(self, service: "MatchService", address: str, now: float) -> None:
+        super().__init__(service.ground, address, now)
+        self.service = service
+        self.match: Match | None = None
+        self.seat: Seat | None = None
+        self.over = False
+        """Has the match that it was at been closed?"""
+        self._bucket = Bucket(RATE, BURST, now)
+        self._entering: dict[str, Any] = {}
+        self._private = ""
+
+    # ------------------------------------------------------------ every request
+    def answer(self, line: bytes, now: float) -> None:
+        """See `Conversation.answer`."""
+        message = loads(line)
+        rid = message.get("rid")
+        if not valid_rid(rid):
+            self.refuse(error("champ", "rid is no scalar of at most 64 bytes"), None)
+            return
+        try:
+            if not self._bucket.take(now):
+                raise error("debit")
+            name = message.get("requete")
+            if not isinstance(name, str):
+                raise error("champ", "requete is missing: the name of a request")
+            request = REQUESTS.get(name)
+            if request is None:
+                raise error("inconnu")
+            request.check(message)
+            HANDLERS[name](self, message, now)
+        except Error as refusal:
+            self.refuse(refusal, rid)
+
+    def reply(self, message: dict[str, Any], rid: Any) -> None:
+        """Answer a request."""
+        self.say(message if rid is None else message | {"rid": rid})
+
+    def refuse(self, refusal: Error, rid: Any) -> None:
+        """Say why a request was refused."""
+        self.service.counters["refused"] += 1
+        self.reply({"erreur": refusal.code, "message": str(refusal)}, rid)
+
+    def faulty(self, reason: str, too_long: bool) -> None:
+        """See `Conversation.faulty`."""
+        self.refuse(error("trop_grand" if too_long else "json", reason), None)
+
+    def disconnected(self, now: float) -> None:
+        """See `Conversation.disconnected`."""
+        self.service.disconnected(self, now)
+
+    # ------------------------------------------------------------ the manager's
+    @handles(messages.CREER)
+    def _create(self, message: dict[str, Any], now: float) -> None:
+        self.service.manager.create(self, message, now)
+
+    @handles(messages.LISTER)
+    def _list(self, message: dict[str, Any], _now: float) -> None:
+        listing = self.service.manager.listing()
+        self.reply({"reponse": "parties", "parties": listing}, message.get("rid"))
+
+    # ------------------------------------------------------------ the match server's
+    @handles(messages.CONNEXION)
+    def _enter(self, message: dict[str, Any], _now: float) -> None:
+        name = message["id_publique"]
+        if self.match is not None:
+            other = self.seat is not None and self.name != name
+            raise error("identite" if other else "occupe")
+        if self.name and self.name != name:
+            raise error("identite", "this connection is somebody else's already")
+        self.service.table.find(name, message.get("code_partie"))  # before hashing for nothing
+        self.waiting = True
+        self._entering = message
+        self.ground.effects.append(
+            effects.CheckPassword(self, name, message["id_privee"], bind=True)
+        )
+
+    def password_checked(self, name: str, ok: bool, now: float) -> None:
+        """See `effects.Conversing`."""
+        message, self._entering = self._entering, {}
+        rid = message.get("rid")
+        if not self.closing:
+            try:
+                if not ok:
+                    raise error("identite")
+                self._identified(name, message["id_privee"])
+                self.service.table.enter(self, name, message.get("code_partie"), rid, now)
+            except Error as refusal:
+                self.refuse(refusal, rid)
+        self.resume(now)
+
+    def _identified(self, name: str, private: str) -> None:
+        if not self.name:
+            self.ground.known(self.address)
+        self.name = name
+        self._private = private
+        self.over = False
+
+    def account_created(self, status: int, now: float) -> None:
+        """See `effects.Conversing`: not asked for here."""
+        raise AssertionError("accounts come to be with the first `connexion`")
+
+    @handles(messages.ACTION)
+    def _act(self, message: dict[str, Any], now: float) -> None:
+        self._must_be(message["id_publique"])
+        self.service.table.act(self, message["action"], message.get("rid"), now)
+
+    @handles(messages.DECONNEXION)
+    def _leave(self, message: dict[str, Any], now: float) -> None:
+        self._must_be(message["id_publique"])
+        private = message["id_privee"]
+        if not hmac.compare_digest(private.encode(), self._private.encode()):
+            raise error("identite")
+        self.service.table.leave(self, now)
+        self.over = False
+        self.reply({"reponse": "deconnecte"}, message.get("rid"))
+
+    def _must_be(self, name: str) -> None:
+        """Is this connection at a match, as this player? Raises Error."""
+        if self.seat is None:
+            raise error("terminee" if self.over else "non_connecte")
+        if name != self.name:
+            raise error("identite")
+
+    @handles(messages.SPECTATEUR)
+    def _watch(self, message: dict[str, Any], _now: float) -> None:
+        if self.match is not None:
+            raise error("occupe")
+        self.service.table.watch(self, message["code_partie"], message.get("rid"))
+
+    # ------------------------------------------------------------ the stats server's
+    @handles(messages.STATISTIQUES)
+    def _statistics(self, message: dict[str, Any], now: float) -> None:
+        self.service.stats.player(self, message, now)
+
+    @handles(messages.CLASSEMENT)
+    def _ranking(self, message: dict[str, Any], _now: float) -> None:
+        self.service.stats.ranking(self, message.get("rid"))
+
+
+if HANDLERS.keys() != REQUESTS.keys():
+    raise ImportError(f"without a handler, or the reverse: {HANDLERS.keys() ^ REQUESTS.keys()}")

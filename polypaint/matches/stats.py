@@ -1,0 +1,128 @@
+"""The stats server: results count once, and a match whose results are all in is to be closed.
+
+It keeps nothing of its own: the store has the results, and the match server repeats what is not
+acknowledged. So it may be killed at any moment.
+
+Counterparts: `table.py` sends `stat`, `manager.py` is asked to close.
+Protocol: docs/matches.md, sections 2 and 4.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from polypaint.ground import Ground
+from polypaint.matches.effects import CountResult, ReadRanking, ReadRecord, Trouble
+from polypaint.matches.messages import MANAGER, error
+
+if TYPE_CHECKING:
+    from polypaint.matches.session import MatchSession
+
+RETRY_S: Final = 1.0
+RETRY_S_MAX: Final = 30.0
+RANKED_MAX: Final = 100
+
+
+class Stats:
+    """See the module. sender: the role to which `stat` is answered."""
+
+    def __init__(self, ground: Ground, send: Callable[[str, dict[str, Any]], None]) -> None:
+        self._ground = ground
+        self._send = send
+        self._closing: dict[str, float] = {}
+
+    # ------------------------------------------------------------ what clients ask for
+    def player(self, session: "MatchSession", request: dict[str, Any], now: float) -> None:
+        """`statistiques`."""
+        rid = request.get("rid")
+
+        def answer(record: Any, now: float) -> None:
+            session.reply({"reponse": "statistiques"} | player_json(record), rid)
+            session.resume(now)
+
+        session.waiting = True
+        self._ground.effects.append(
+            ReadRecord(request["id_publique"], answer, partial(_no_answer, session, rid))
+        )
+
+    def ranking(self, session: "MatchSession", rid: Any) -> None:
+        """`classement`."""
+
+        def answer(records: Any, now: float) -> None:
+            session.reply({"reponse": "classement", "classement": ranking_json(records)}, rid)
+            session.resume(now)
+
+        session.waiting = True
+        self._ground.effects.append(
+            ReadRanking(RANKED_MAX, answer, partial(_no_answer, session, rid))
+        )
+
+    # ------------------------------------------------------------ between servers
+    def receive(self, message: dict[str, Any], now: float) -> None:
+        """From a match server or the manager; a repeat changes nothing."""
+        _MESSAGES[message.get("requete") or message["reponse"]](self, message, now)
+
+    def _stat(self, message: dict[str, Any], _now: float) -> None:
+        """A player's result. Unanswered while the store is away: it will come again."""
+        code, player, statut = (message[k] for k in ("code_partie", "id_publique", "statut"))
+        self._ground.effects.append(
+            CountResult(code, player, statut, partial(self._counted, message), lambda _now: None)
+        )
+
+    def _counted(
+        self, message: dict[str, Any], outcome: str, players: set[str], now: float
+    ) -> None:
+        code, player = message["code_partie"], message["id_publique"]
+        if outcome == "conflit":
+            details = {"code": code, "player": player, "statut": message["statut"]}
+            self._ground.effects.append(Trouble("two results for one player", details))
+        sender = message.get("de", "match")
+        self._send(sender, {"reponse": outcome, "code_partie": code, "id_publique": player})
+        if players.issuperset(message["attendus"]) and code not in self._closing:
+            self._closing[code] = RETRY_S
+            self._close(code, now)
+
+    def _close(self, code: str, now: float) -> None:
+        """Ask the manager to close a match, until it has."""
+        wait = self._closing.get(code)
+        if wait is not None:
+            self._closing[code] = min(2 * wait, RETRY_S_MAX)
+            self._send(MANAGER, {"requete": "fermer", "code_partie": code})
+            self._ground.timers.at(now + wait, partial(self._close, code))
+
+    def _closed(self, message: dict[str, Any], _now: float) -> None:
+        self._closing.pop(message["code_partie"], None)
+
+
+_MESSAGES: Final[dict[str, Any]] = {"stat": Stats._stat, "fermee": Stats._closed}
+
+
+def player_json(record: Any) -> dict[str, Any]:
+    """A `store.PlayerRecord` as clients are shown it."""
+    return {
+        "id_publique": record.player,
+        "victoires": record.wins,
+        "defaites": record.losses,
+        "nuls": record.draws,
+        "parties": [{"code_partie": code, "statut": statut} for code, statut in record.history],
+    }
+
+
+def ranking_json(records: Any) -> list[dict[str, Any]]:
+    """`store.PlayerRecord`s, best first, as clients are shown them."""
+    return [
+        {
+            "rang": rank,
+            "id_publique": record.player,
+            "victoires": record.wins,
+            "defaites": record.losses,
+            "nuls": record.draws,
+        }
+        for rank, record in enumerate(records, 1)
+    ]
+
+
+def _no_answer(session: "MatchSession", rid: Any, now: float) -> None:
+    """The store did not answer."""
+    session.refuse(error("debit", "the statistics cannot be read now; try again later"), rid)
+    session.resume(now)

@@ -1,0 +1,705 @@
+"""The match server (*Serveur Partie*): seats, actions, updates, and the end of each match.
+
+A match is one game over an ordered list of moves. Every move is journaled before anybody sees its
+update, with the turn that it is part of; the last one together with everybody's result. After a
+killed server, the moves are played again.
+
+Counterparts: `manager.py` opens and closes matches, `stats.py` counts results, `games` has rules.
+Protocol: docs/matches.md, sections 2 and 4.
+"""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from polypaint.book import Book
+from polypaint.errors import Refused
+from polypaint.ground import Ground
+from polypaint.matches.effects import ArrangeStudio, RemoveStudio, Trouble
+from polypaint.matches.games import Game, NotYourTurn, Studio
+from polypaint.matches.messages import (
+    DEFEAT,
+    MANAGER,
+    STATS,
+    error,
+    normal_code,
+)
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from polypaint.matches.session import MatchSession
+    from polypaint.timers import Timer
+
+KIND: Final = "table"
+MOVES: Final = "coup"
+EXPIRES_S: Final = 600.0
+RESULT_S: Final = 30.0
+"""How long after the end somebody may still look before they count as gone."""
+RETRY_S: Final = 1.0
+RETRY_S_MAX: Final = 30.0
+FULL_S: Final = 1.0
+"""How long what happens by itself waits for room on a full disk."""
+SPECTATORS_MAX: Final = 1000
+CREATED, OPEN, PLAYING, OVER, EXPIRED, CANCELLED = (
+    "CREEE", "OUVERTE", "EN_COURS", "TERMINEE", "EXPIREE", "ANNULEE",
+)  # fmt: skip
+TAKEN, AWAY, DONE, GONE = "CONNECTE", "ABSENT", "RESULTAT", "PARTI"
+
+
+class Seat:
+    """A player's place in a match. session: their connection, while there is one."""
+
+    def __init__(self, name: str, state: str = AWAY) -> None:
+        self.name = name
+        self.state = state
+        self.session: MatchSession | None = None
+        self.hold: Timer | None = None
+        self.acknowledged = False
+        self.retry_s = RETRY_S
+
+
+class Match:
+    """One match. shown: its parameters without those that would spoil the game."""
+
+    def __init__(self, code: str, opening: dict[str, Any], hidden: frozenset[str]) -> None:
+        self.code = code
+        self.shown = {k: v for k, v in opening["parametres"].items() if k not in hidden}
+        self.owner: str = opening["createur"]
+        self.parameters: dict[str, Any] = opening["parametres"]
+        self.created: float = opening["cree"]
+        self.seed: int = opening["graine"]
+        self.secret: str = opening["secret"]
+        self.state = CREATED
+        self.version = 0
+        self.told = -1
+        """The last version that the manager has noted."""
+        self.seats: dict[str, Seat] = {}
+        self.spectators: set[MatchSession] = set()
+        self.game: Game | None = None
+        self.began = 0.0
+        self.ended = 0.0
+        self.seq = 0
+        self.last_ms = 0
+        self.results: dict[str, str] = {}
+        self.studio: Studio | None = None
+        self.timer: Timer | None = None
+
+    @property
+    def size(self) -> int:
+        """How many seats there are."""
+        return int(self.parameters["joueurs"])
+
+    def document(self) -> dict[str, Any]:
+        """What is kept: everything but the moves."""
+        return {
+            "createur": self.owner,
+            "parametres": self.parameters,
+            "cree": self.created,
+            "graine": self.seed,
+            "secret": self.secret,
+            "etat": self.state,
+            "n": self.version,
+            "places": [[s.name, s.state, s.acknowledged] for s in self.seats.values()],
+            "debut": self.began,
+            "fin": self.ended,
+            "resultats": self.results,
+        }
+
+    def viewers(self) -> Iterable[tuple[str | None, "MatchSession"]]:
+        """Everybody who is shown what happens: (player's name or None, connection)."""
+        for seat in self.seats.values():
+            if seat.session is not None:
+                yield seat.name, seat.session
+        for session in self.spectators:
+            yield None, session
+
+    def view(self, viewer: str | None) -> dict[str, Any]:
+        """`jeu_etat` for this viewer."""
+        if self.game is None:
+            return {}
+        view = self.game.view(viewer)
+        if self.studio is not None:
+            view = view | {"atelier": {"salon": self.studio_name, "passe": self.secret}}
+        return view
+
+    @property
+    def studio_name(self) -> str:
+        """The Filename of the paint lobby that goes with the match."""
+        return f"{self.parameters['jeu']}-{self.code}"
+
+    def infos(self, viewer: str | None) -> dict[str, Any]:
+        """`infos_partie` for this viewer."""
+        players = [
+            {"id_publique": seat.name, "present": seat.session is not None}
+            for seat in self.seats.values()
+        ]
+        return {
+            "code_partie": self.code,
+            "jeu": self.parameters["jeu"],
+            "parametres": self.shown,
+            "etat": self.state,
+            "joueurs": players,
+            "jeu_etat": self.view(viewer),
+            "seq": self.seq,
+        }
+
+
+class MatchServer:
+    """See the module. seeded: gives a game its random numbers, the same for the same seed."""
+
+    def __init__(
+        self,
+        ground: Ground,
+        book: Book,
+        games: dict[str, type[Game]],
+        send: Callable[[str, dict[str, Any]], None],
+        seeded: "Callable[[int], Random]",
+    ) -> None:
+        self.matches: dict[str, Match] = {}
+        self.counters = {"actions": 0, "refused": 0}
+        self._ground = ground
+        self._book = book
+        self._games = games
+        self._send = send
+        self._seeded = seeded
+        self._reserved: dict[str, set[str]] = {}
+
+    # ------------------------------------------------------------ finding one's match
+    def find(self, name: str, code: str | None) -> Match:
+        """The match that this player means, if there is a seat for them. Raises Error."""
+        if code is None:
+            codes = list(self._reserved.get(name, ()))
+            if len(codes) != 1:
+                raise error("code_requis")
+            code = codes[0]
+        match = self._live(code)
+        seat = match.seats.get(name)
+        if seat is not None:
+            if seat.state == GONE:
+                raise error("terminee", "you have left this match")
+        elif match.state == OVER:
+            raise error("terminee", "this match is over")
+        elif len(match.seats) >= match.size:
+            raise error("complet")
+        return match
+
+    def _live(self, code: str) -> Match:
+        """The match with this code. Raises Error when there is none, or none any more."""
+        match = self.matches.get(normal_code(code))
+        if match is None or match.state in (EXPIRED, CANCELLED):
+            raise error("code_inconnu")
+        return match
+
+    def _reserve(self, name: str, code: str) -> None:
+        self._reserved.setdefault(name, set()).add(code)
+
+    def _release(self, name: str, code: str) -> None:
+        codes = self._reserved.get(name, set())
+        codes.discard(code)
+        if not codes:
+            self._reserved.pop(name, None)
+
+    # ------------------------------------------------------------ coming
+    def enter(
+        self, session: "MatchSession", name: str, code: str | None, rid: Any, now: float
+    ) -> None:
+        """`connexion` of somebody whose identity is known. Raises Error."""
+        match = self.find(name, code)
+        seat = match.seats.get(name)
+        if seat is None:
+            if self._ground.read_only:
+                raise error("debit", "the server's disk is full; try again later")
+            seat = match.seats[name] = Seat(name)
+            self._reserve(name, match.code)
+        older, seat.session = seat.session, session
+        if older is not None:
+            older.seat = None
+            older.close("your seat was resumed from another connection")
+        if seat.hold is not None:
+            seat.hold.cancel()
+            seat.hold = None
+        session.match, session.seat = match, seat
+        if seat.state == AWAY:
+            seat.state = TAKEN
+        if match.state == CREATED:
+            match.state = OPEN
+        if match.state == OPEN and len(match.seats) == match.size:
+            self._begin(match, now)
+        self._changed(match, now)
+        self._tell_infos(match, session, rid)
+
+    def watch(self, session: "MatchSession", code: str, rid: Any) -> None:
+        """`spectateur`. Raises Error."""
+        match = self._live(code)
+        if len(match.spectators) >= SPECTATORS_MAX:
+            raise error("complet", "there are too many spectators")
+        match.spectators.add(session)
+        session.match = match
+        session.reply({"reponse": "infos", "infos_partie": match.infos(None)}, rid)
+
+    # ------------------------------------------------------------ going
+    def leave(self, session: "MatchSession", now: float) -> None:
+        """`deconnexion`: the seat is given up. Raises Error when nothing can be kept now."""
+        match, seat = session.match, session.seat
+        if match is not None and seat is not None and seat.state not in (DONE, GONE):
+            if self._ground.read_only:
+                raise error("debit", "the server's disk is full; try again later")
+        if match is not None and seat is not None:
+            if match.state == PLAYING and seat.state != GONE:
+                self._forfeit(match, seat, now)
+            self._unbind(session)
+            self._vacate(match, seat, now)
+        else:
+            self._unbind(session)
+
+    def lost(self, session: "MatchSession", now: float) -> None:
+        """A connection is gone: its seat is held for a while."""
+        match, seat = session.match, session.seat
+        self._unbind(session)
+        if match is None or seat is None:
+            return
+        if seat.state == DONE:
+            self._vacate(match, seat, now)
+        elif seat.state == TAKEN:
+            seat.state = AWAY
+            self._hold(match, seat, now)
+            self._tell_infos(match)
+
+    def _unbind(self, session: "MatchSession") -> None:
+        if session.match is not None:
+            session.match.spectators.discard(session)
+        if session.seat is not None:
+            session.seat.session = None
+        session.match = session.seat = None
+
+    def _hold(self, match: Match, seat: Seat, now: float) -> None:
+        at = now + self._ground.settings.seat_hold
+        seat.hold = self._ground.timers.at(at, partial(self._given_up, match, seat))
+
+    def _given_up(self, match: Match, seat: Seat, now: float) -> None:
+        """Somebody has been away for too long."""
+        if self._ground.read_only:
+            seat.hold = self._ground.timers.at(now + FULL_S, partial(self._given_up, match, seat))
+            return
+        seat.hold = None
+        if match.state == PLAYING:
+            self._forfeit(match, seat, now)
+        self._vacate(match, seat, now)
+
+    def _vacate(self, match: Match, seat: Seat, now: float) -> None:
+        """A seat is given up: free again before play, gone for good after."""
+        if match.state in (CREATED, OPEN):
+            del match.seats[seat.name]
+            if seat.name != match.owner:
+                self._release(seat.name, match.code)
+        elif seat.state != GONE:
+            seat.state = GONE
+            self._release(seat.name, match.code)
+            self._report(match, seat, now)
+        self._changed(match, now)
+        self._tell_infos(match)
+
+    # ------------------------------------------------------------ play
+    def _begin(self, match: Match, now: float) -> None:
+        """Every seat is taken."""
+        match.state = PLAYING
+        match.began = self._ground.utc(now)
+        order = sorted(match.seats, key=lambda name: name != match.owner)  # stable
+        match.seats = {name: match.seats[name] for name in order}
+        self._set_up(match)
+        self._arrange(match)
+        self._wait_for_game(match, now)
+
+    def _hidden(self, opening: dict[str, Any]) -> frozenset[str]:
+        """Parameters that nobody is shown."""
+        game = self._games.get(opening["parametres"]["jeu"])
+        return game.hidden if game is not None else frozenset()
+
+    def _set_up(self, match: Match) -> None:
+        """The game at its beginning."""
+        game = self._games[match.parameters["jeu"]]
+        players = list(match.seats)
+        match.game = game(players, match.parameters, self._seeded(match.seed))
+
+    def act(self, session: "MatchSession", action: dict[str, Any], rid: Any, now: float) -> None:
+        """`action` of whoever has a seat. Raises Error; nothing has changed then."""
+        match, seat = session.match, session.seat
+        if match is None or seat is None:
+            raise error("non_connecte")
+        if match.state in (CREATED, OPEN):
+            raise error("pas_commencee")
+        if match.state != PLAYING or match.game is None:
+            raise error("terminee")
+        if self._ground.read_only:
+            raise error("debit", "the server's disk is full; try again later")
+        now_ms = self._clock(match, now)
+        try:
+            match.game.act(seat.name, action, now_ms)
+        except NotYourTurn as refusal:
+            raise error("pas_votre_tour", str(refusal)) from None
+        except Refused as refusal:
+            raise error("action_invalide", str(refusal)) from None
+        self.counters["actions"] += 1
+        self._moved(match, seat.name, action, now_ms, now, session, rid)
+
+    def _forfeit(self, match: Match, seat: Seat, now: float) -> None:
+        """A player has gone during play."""
+        game = match.game
+        assert game is not None
+        now_ms = self._clock(match, now)
+        game.leave(seat.name, now_ms)
+        match.results[seat.name] = DEFEAT
+        self._moved(match, seat.name, None, now_ms, now)
+
+    def _moved(
+        self,
+        match: Match,
+        name: str | None,
+        action: dict[str, Any] | None,
+        now_ms: int,
+        now: float,
+        session: "MatchSession | None" = None,
+        rid: Any = None,
+    ) -> None:
+        """The game has taken a move: keep it, tell everybody, see whether that was the end.
+
+        name None: what happens by itself; action None: of a player, that they are gone.
+        """
+        game = match.game
+        assert game is not None
+        match.seq += 1
+        match.last_ms = now_ms
+        move = {"j": name, "a": action, "t": now_ms}
+        self._book.put(MOVES, _move_key(match.code, match.seq), move, now)
+        over = game.results is not None
+        if over:
+            self._end(match, now)
+        self._arrange(match)
+        self._tell_update(match, name, action, session, rid)
+        if over:
+            self._changed(match, now)
+        else:
+            self._wait_for_game(match, now)
+
+    def _end(self, match: Match, now: float) -> None:
+        """It is over: everybody's result is kept in the same commit as the last move."""
+        assert match.game is not None
+        match.state = OVER
+        match.ended = self._ground.utc(now)
+        match.results = {**(match.game.results or {}), **match.results}
+        for seat in match.seats.values():
+            if seat.state == TAKEN:
+                seat.state = DONE
+            elif seat.state == AWAY:
+                self._depart(match, seat, now)
+        self._replace_timer(match, now + RESULT_S, self._everybody_gone)
+
+    def _depart(self, match: Match, seat: Seat, now: float) -> None:
+        if seat.hold is not None:
+            seat.hold.cancel()
+            seat.hold = None
+        seat.state = GONE
+        self._release(seat.name, match.code)
+        self._report(match, seat, now)
+
+    def _everybody_gone(self, match: Match, now: float) -> None:
+        """They have looked for long enough: their results go out."""
+        if self._ground.read_only:
+            self._replace_timer(match, now + FULL_S, self._everybody_gone)
+            return
+        for seat in match.seats.values():
+            if seat.state != GONE:
+                self._depart(match, seat, now)
+        self._changed(match, now)
+
+    def _clock(self, match: Match, now: float) -> int:
+        """Milliseconds since play began; never back."""
+        return max(match.last_ms, round(1000 * (self._ground.utc(now) - match.began)))
+
+    def _wait_for_game(self, match: Match, now: float) -> None:
+        """Have the game called when something is due by itself."""
+        due_ms = match.game.due_ms() if match.game is not None else None
+        if due_ms is None:
+            self._replace_timer(match, None, self._tick)
+        else:
+            at = now + max(due_ms - self._clock(match, now), 0) / 1000
+            self._replace_timer(match, at, self._tick)
+
+    def _tick(self, match: Match, now: float) -> None:
+        if self._ground.read_only:
+            self._replace_timer(match, now + FULL_S, self._tick)
+        elif match.game is not None:
+            now_ms = max(self._clock(match, now), match.game.due_ms() or 0)
+            match.game.tick(now_ms)
+            self._moved(match, None, None, now_ms, now)
+
+    def _replace_timer(
+        self, match: Match, at: float | None, call: Callable[[Match, float], None]
+    ) -> None:
+        if match.timer is not None:
+            match.timer.cancel()
+        match.timer = None if at is None else self._ground.timers.at(at, partial(call, match))
+
+    # ------------------------------------------------------------ telling
+    def _tell_infos(
+        self, match: Match, asker: "MatchSession | None" = None, rid: Any = None
+    ) -> None:
+        for viewer, session in match.viewers():
+            message = {"reponse": "infos", "infos_partie": match.infos(viewer)}
+            if session is asker:
+                session.reply(message, rid)
+            else:
+                session.say(message)
+
+    def _tell_update(
+        self,
+        match: Match,
+        name: str | None,
+        action: dict[str, Any] | None,
+        asker: "MatchSession | None",
+        rid: Any,
+    ) -> None:
+        game = match.game
+        assert game is not None
+        shared = None if game.secret else orjson.Fragment(orjson.dumps(match.view(None)))
+        for viewer, session in match.viewers():
+            shown = action
+            if game.secret and name is not None and action is not None:
+                shown = game.shown(name, action, viewer)
+            state = shared if shared is not None else match.view(viewer)
+            message = {
+                "reponse": "update",
+                "update_partie": {"joueur": name, "action": shown, "jeu_etat": state},
+                "seq": match.seq,
+            }
+            if viewer is not None and (match.state == OVER or (action is None and viewer == name)):
+                message["statut"] = match.results[viewer]
+            if session is asker:
+                session.reply(message, rid)
+            else:
+                session.say(message)
+
+    def _arrange(self, match: Match) -> None:
+        """Have the paint lobby as the game wants it now."""
+        before = match.studio
+        match.studio = wanted = match.game.studio() if match.game is not None else None
+        if wanted is None:
+            return
+        if match.state == OVER and not wanted.keep:
+            match.studio = None
+            self._ground.effects.append(RemoveStudio(match.studio_name))
+        elif wanted != before or match.state == OVER:
+            playing = match.state != OVER
+            clear = playing and before is not None and wanted.round != before.round
+            painters = frozenset([wanted.painter] if wanted.painter else []) if playing else None
+            self._ground.effects.append(
+                ArrangeStudio(match.studio_name, match.owner, match.secret, painters, clear)
+            )
+
+    # ------------------------------------------------------------ between servers
+    def receive(self, message: dict[str, Any], now: float) -> None:
+        """From the manager or the stats server; a repeat changes nothing."""
+        _MESSAGES[message.get("requete") or message["reponse"]](self, message, now)
+
+    def _open(self, message: dict[str, Any], now: float) -> None:
+        code = message["code_partie"]
+        if code not in self.matches:
+            match = self.matches[code] = Match(code, message, self._hidden(message))
+            self._reserve(match.owner, code)
+            self._replace_timer(match, now + EXPIRES_S, self._expire)
+            self._keep(match, now)
+        self._send(MANAGER, {"reponse": "ouverte", "code_partie": code})
+
+    def _expire(self, match: Match, now: float) -> None:
+        """It was never filled."""
+        if self._ground.read_only:
+            self._replace_timer(match, now + FULL_S, self._expire)
+            return
+        self._abandon(match, EXPIRED, now)
+
+    def _abandon(self, match: Match, state: str, now: float) -> None:
+        """It ends without results."""
+        match.state = state
+        self._changed(match, now)
+        self._tell_infos(match)
+        for _, session in list(match.viewers()):
+            self._unbind(session)
+        for seat in match.seats.values():
+            if seat.hold is not None:
+                seat.hold.cancel()
+
+    def _changed(self, match: Match, now: float) -> None:
+        """Keep what has changed of a match, and let the manager know how it stands."""
+        match.version += 1
+        self._keep(match, now)
+        self._tell_manager(match, now)
+
+    def _keep(self, match: Match, now: float) -> None:
+        self._book.put(KIND, match.code, match.document(), now)
+
+    def _tell_manager(self, match: Match, now: float) -> None:
+        if self.matches.get(match.code) is not match or match.told >= match.version:
+            return
+        self._send(
+            MANAGER,
+            {
+                "requete": "etat",
+                "code_partie": match.code,
+                "etat": match.state,
+                "libres": match.size - len(match.seats),
+                "n": match.version,
+            },
+        )
+        self._ground.timers.at(now + RETRY_S, partial(self._tell_manager, match))
+
+    def _noted(self, message: dict[str, Any], now: float) -> None:
+        """The manager knows how a match stands."""
+        match = self.matches.get(message["code_partie"])
+        if match is not None:
+            match.told = max(match.told, message["n"])
+            if match.state in (EXPIRED, CANCELLED) and match.told >= match.version:
+                self._discard(match, now)
+
+    def _report(self, match: Match, seat: Seat, now: float) -> None:
+        """`stat`, until it is acknowledged; after that now and then, until the match is closed."""
+        if self.matches.get(match.code) is not match:
+            return
+        self._send(
+            STATS,
+            {
+                "requete": "stat",
+                "id_publique": seat.name,
+                "statut": match.results[seat.name],
+                "code_partie": match.code,
+                "attendus": list(match.seats),
+            },
+        )
+        wait = RETRY_S_MAX if seat.acknowledged else seat.retry_s
+        seat.retry_s = min(2 * seat.retry_s, RETRY_S_MAX)
+        self._ground.timers.at(now + wait, partial(self._report, match, seat))
+
+    def _counted(self, message: dict[str, Any], now: float) -> None:
+        """The stats server has this result."""
+        match = self.matches.get(message["code_partie"])
+        seat = match.seats.get(message["id_publique"]) if match is not None else None
+        if match is not None and seat is not None and not seat.acknowledged:
+            seat.acknowledged = True
+            self._keep(match, now)
+
+    def _close(self, message: dict[str, Any], now: float) -> None:
+        """`fermer`: every result is counted."""
+        match = self.matches.get(message["code_partie"])
+        if match is not None:
+            for _, session in list(match.viewers()):
+                self._unbind(session)
+                session.over = True
+            self._discard(match, now)
+        self._send(MANAGER, {"reponse": "fermee", "code_partie": message["code_partie"]})
+
+    def _discard(self, match: Match, now: float) -> None:
+        """Nothing of it is needed any more."""
+        del self.matches[match.code]
+        self._replace_timer(match, None, self._tick)
+        for name in [match.owner, *match.seats]:
+            self._release(name, match.code)
+        for seq in range(1, match.seq + 1):
+            self._book.remove(MOVES, _move_key(match.code, seq), now)
+        self._book.remove(KIND, match.code, now)
+
+    # ------------------------------------------------------------ after a killed server
+    def restore(
+        self,
+        documents: Iterable[tuple[str, bytes]],
+        moves: Iterable[tuple[str, bytes]],
+        now: float,
+    ) -> None:
+        """What was kept when the server stopped: every match at the last update anyone saw."""
+        played: dict[str, list[dict[str, Any]]] = {}
+        for key, body in moves:
+            played.setdefault(key.partition(":")[0], []).append(orjson.loads(body))
+        for code, body in documents:
+            match = self._restored(code, orjson.loads(body))
+            self.matches[code] = match
+            self._reserve(match.owner, code)
+            for seat in match.seats.values():
+                if seat.state != GONE:
+                    self._reserve(seat.name, code)
+            try:
+                self._replay(match, played.get(code, []))
+            except Exception as problem:
+                # A game whose rules are not installed any more, or are others now.
+                trouble = {"code": code, "problem": repr(problem)}
+                self._ground.effects.append(Trouble("a match cannot be resumed", trouble))
+                self._abandon(match, CANCELLED, now)
+                continue
+            self._resume(match, now)
+
+    def _restored(self, code: str, document: dict[str, Any]) -> Match:
+        match = Match(code, document, self._hidden(document))
+        match.state, match.version = document["etat"], document["n"]
+        match.began, match.ended = document["debut"], document["fin"]
+        match.results = document["resultats"]
+        for name, state, acknowledged in document["places"]:
+            seat = match.seats[name] = Seat(name, state)
+            seat.acknowledged = acknowledged
+        return match
+
+    def _replay(self, match: Match, moves: list[dict[str, Any]]) -> None:
+        """Play the moves again."""
+        if match.state not in (PLAYING, OVER):
+            return
+        self._set_up(match)
+        game = match.game
+        assert game is not None
+        for move in moves:
+            if move["j"] is None:
+                game.tick(move["t"])
+            elif move["a"] is None:
+                game.leave(move["j"], move["t"])
+                match.results[move["j"]] = DEFEAT
+            else:
+                game.act(move["j"], move["a"], move["t"])
+            match.seq += 1
+            match.last_ms = move["t"]
+
+    def _resume(self, match: Match, now: float) -> None:
+        """Everybody is away; what was under way goes on."""
+        self._tell_manager(match, now)
+        if match.state in (EXPIRED, CANCELLED):
+            return
+        if match.state == OVER:
+            for seat in match.seats.values():
+                if seat.state != GONE:
+                    seat.state = GONE
+                    self._release(seat.name, match.code)
+                self._report(match, seat, now)
+            self._arrange(match)
+            return
+        for seat in match.seats.values():
+            if seat.state != GONE:
+                seat.state = AWAY
+                self._hold(match, seat, now)
+        if match.state == PLAYING:
+            self._arrange(match)
+            self._wait_for_game(match, now)
+        elif match.state in (CREATED, OPEN):
+            at = now + max(EXPIRES_S - (self._ground.utc(now) - match.created), 0)
+            self._replace_timer(match, at, self._expire)
+
+
+def _move_key(code: str, seq: int) -> str:
+    """Keys of a match's moves are in their order."""
+    return f"{code}:{seq:06}"
+
+
+_MESSAGES: Final[dict[str, Any]] = {
+    "ouvrir": MatchServer._open,
+    "note": MatchServer._noted,
+    "fermer": MatchServer._close,
+    "compte": MatchServer._counted,
+    "doublon": MatchServer._counted,
+    "conflit": MatchServer._counted,
+}

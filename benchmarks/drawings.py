@@ -23,7 +23,7 @@ def start(folder: str) -> tuple[subprocess.Popen[bytes], dict[str, str], float]:
     ready = Path(folder, "ready")
     ready.unlink(missing_ok=True)
     argv = [sys.executable, "-m", "polypaint", "--data", f"{folder}/data", "--paint-port", "0"]
-    argv += ["--matches-port", "0", "--web-port", "0", "--bcrypt-rounds", "4"]
+    argv += ["--matches-port", "0", "--tanks-port", "0", "--web-port", "0", "--bcrypt-rounds", "4"]
     argv += ["--ready-file", str(ready)]
     began = time.perf_counter()
     child = subprocess.Popen(argv, stderr=subprocess.DEVNULL)

@@ -132,7 +132,8 @@ def project(
         ready = Path(folder, "ready")
         module = ["-m", "polypaint"] if journal else [str(HERE / "unjournaled.py")]
         argv = [sys.executable, *module, "--data", f"{folder}/data", "--ready-file", str(ready)]
-        argv += ["--paint-port", "0", "--matches-port", "0", "--web-port", "0"]
+        argv += ["--paint-port", "0", "--matches-port", "0", "--tanks-port", "0"]
+        argv += ["--web-port", "0"]
         argv += ["--bcrypt-rounds", "4", *flags]
         with pinned(cpu):
             child = subprocess.Popen(argv, stderr=subprocess.DEVNULL)

@@ -14,8 +14,11 @@ if TYPE_CHECKING:
         MatchClient,
         MatchRefused,
         Message,
+        TankClient,
+        TankRefused,
         connect,
         connect_matches,
+        connect_tanks,
     )
     from polypaint.errors import (
         ConnectionClosed,
@@ -43,7 +46,10 @@ _WHERE = {
     "ProtocolError": "errors",
     "Refused": "errors",
     "connect": "client.paint",
+    "TankClient": "client.tanks",
+    "TankRefused": "client.tanks",
     "connect_matches": "client.matches",
+    "connect_tanks": "client.tanks",
 }
 
 __all__ = [
@@ -61,8 +67,11 @@ __all__ = [
     "PolypaintError",
     "ProtocolError",
     "Refused",
+    "TankClient",
+    "TankRefused",
     "connect",
     "connect_matches",
+    "connect_tanks",
 ]
 
 

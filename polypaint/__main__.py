@@ -173,6 +173,22 @@ def accounts_password(
     _run(lambda: admin.set_password(_settings(config, data), name, password))
 
 
+@accounts.command("conduct")
+def accounts_conduct(config: Config = None, data: Data = None) -> None:
+    """List warnings, kicks and bans."""
+    _run(lambda: admin.list_conduct(_settings(config, data)))
+
+
+@accounts.command("pardon")
+def accounts_pardon(
+    name: Annotated[str, typer.Argument(help="Whose warnings, kicks and ban are forgotten.")],
+    config: Config = None,
+    data: Data = None,
+) -> None:
+    """Forget what is held against somebody."""
+    _run(lambda: admin.pardon(_settings(config, data), name))
+
+
 @lobbies.command("list")
 def lobbies_list(config: Config = None, data: Data = None) -> None:
     """List all drawings."""

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+import orjson
 from rich.console import Console
 from rich.table import Table
 
@@ -19,6 +20,8 @@ from polypaint.paint import picture
 from polypaint.recovery import Report, recover
 from polypaint.settings import Settings
 from polypaint.store.sqlite import DataFolder
+from polypaint.tanks.moderation import Conduct
+from polypaint.tanks.service import CONDUCT
 
 out = Console()
 
@@ -91,6 +94,33 @@ async def list_accounts(settings: Settings) -> int:
             when = datetime.fromtimestamp(account.created, UTC)
             table.add_row(account.name, f"{when:%Y-%m-%d %H:%M}")
     out.print(table)
+    return 0
+
+
+async def list_conduct(settings: Settings) -> int:
+    """Who was warned, kicked or banned in the tanks' chat and arena."""
+    table = Table("name", "warnings", "kicks", "why", "banned until")
+    async with _open(settings) as folder:
+        await recover(folder.store, folder.journal)
+        for name, document in await folder.store.read(CONDUCT):
+            conduct = Conduct.of(orjson.loads(document))
+            until = datetime.fromtimestamp(conduct.banned_until, UTC)
+            banned = f"{until:%Y-%m-%d %H:%M}" if conduct.banned_until else ""
+            kicks = str(len(conduct.kicks))
+            reasons = ", ".join(conduct.reasons)
+            table.add_row(name, str(len(conduct.warnings)), kicks, reasons, banned)
+    out.print(table)
+    return 0
+
+
+async def pardon(settings: Settings, name: str) -> int:
+    """Forget somebody's warnings, kicks and ban."""
+    async with _open(settings) as folder:
+        await recover(folder.store, folder.journal)
+        if await folder.store.read_one(CONDUCT, name) is None:
+            raise SettingsError(f"nothing is known against {name!r}; `accounts conduct` shows all")
+        await folder.store.write({(CONDUCT, name): None})
+    out.print(f"pardoned {name}", markup=False)
     return 0
 
 

@@ -20,6 +20,8 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from importlib.metadata import entry_points
+from importlib.resources import files
+from pathlib import Path
 from typing import Any, Final
 
 import structlog
@@ -32,6 +34,7 @@ from polypaint import _codec
 from polypaint._codec import Outbox
 from polypaint.book import Book
 from polypaint.bus.local import LocalBus
+from polypaint.company import Company
 from polypaint.errands import Errands
 from polypaint.errors import SettingsError, StoreFull
 from polypaint.flush import Flusher
@@ -46,6 +49,8 @@ from polypaint.paint.service import PaintService
 from polypaint.recovery import recover
 from polypaint.settings import Settings
 from polypaint.store.sqlite import DataFolder
+from polypaint.tanks.moderation import Words
+from polypaint.tanks.service import TankService
 
 log = structlog.get_logger()
 
@@ -79,6 +84,14 @@ class Server:
         self.matches = MatchService(
             self.ground, self.book, self.bus, installed(), random.SystemRandom(), random.Random
         )
+        self.tanks = TankService(
+            self.ground,
+            self.book,
+            self.bus.join,
+            self.bus.send,
+            words(settings.words),
+            random.SystemRandom(),
+        )
         self.rooms = {room.name: room for room in self._rooms()}
         self.flusher = Flusher(self.ground, self.journal, self, settings.durability == "power")
         self._passwords = Passwords(settings.bcrypt_rounds)
@@ -93,6 +106,7 @@ class Server:
             self._links,
         )
         self.errands.arm = self._arm
+        self._company: Company | None = None
         self._listeners: list[asyncio.Server] = []
         self._finish_http: Any = None
         self._timer: asyncio.TimerHandle | None = None
@@ -113,6 +127,13 @@ class Server:
             Room(
                 "matches",
                 self.matches.connect,
+                _codec.websocket_texts,
+                text=True,
+                message_bytes_max=MESSAGE_BYTES_MAX,
+            ),
+            Room(
+                "tanks",
+                self.tanks.connect,
                 _codec.websocket_texts,
                 text=True,
                 message_bytes_max=MESSAGE_BYTES_MAX,
@@ -143,8 +164,14 @@ class Server:
         with contextlib.suppress(StoreFull):
             self.journal.fill_reserve()
         await self._listen()
+        self.tanks.restore(await self.store.read("resultat"), self.now())
         self.matches.manager.address = self._public_address("matches")
         self.settle()
+        if self.settings.tank_bots:
+            address = self._own_address("tanks")
+            self._company = Company(
+                self.tanks, self.store, self._passwords, address, self.settings.tank_bots
+            )
         self._sweep()
         self.ready = True
         self._write_ready_file()
@@ -183,6 +210,12 @@ class Server:
         host, colon, port = self.addresses[room].rpartition(":")
         return f"{self.settings.public_host or host}{colon}{port}"
 
+    def _own_address(self, room: str) -> str:
+        """Where this process finds itself."""
+        host, _, port = self.addresses[room].rpartition(":")
+        scheme = "tls://" if self.settings.tls_cert else ""
+        return f"{scheme}{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"  # noqa: S104
+
     def _write_ready_file(self) -> None:
         path = self.settings.ready_file
         if path is not None:
@@ -195,8 +228,11 @@ class Server:
     async def stop(self) -> None:
         """Stop accepting, say goodbye, store every drawing, close."""
         self.ready = False
+        if self._company is not None:
+            await self._company.close()
         for listener in self._listeners:
             listener.close()
+        self.tanks.stop(self.now())
         for session in self._sessions():
             session.close("the server is stopping")
         self.settle()
@@ -348,10 +384,15 @@ class Server:
             ("lobbies", "Drawings that are kept.", lambda: len(paint.lobbies)),
             ("lobbies_active", "Drawings with people at them.", self._active),
             ("channels", "Chat channels.", lambda: len(paint.channels)),
+            ("matches", "Matches that are not closed.", lambda: len(self.matches.table.matches)),
+            ("tanks_alive", "Tanks on all maps.", self._tanks_alive),
             ("read_only", "1 while the disk is full.", lambda: self.ground.read_only),
         ):
             Gauge(f"polypaint_{name}", says, registry=self.registry).set_function(value)
         self.registry.register(_Counters(self))
+
+    def _tanks_alive(self) -> int:
+        return sum(len(battle.alive) for battle in self.tanks.battles.values())
 
     def _active(self) -> int:
         return sum(bool(lobby.members) for lobby in self.paint.lobbies.values())
@@ -382,6 +423,16 @@ class _Counters(Collector):
         yield CounterMetricFamily(
             "polypaint_sends", "Direct writes to sockets.", value=self._server.ground.turn.sends
         )
+
+
+def words(path: Path | None) -> Words:
+    """The word list of the chat moderation. Raises SettingsError."""
+    try:
+        if path is None:
+            return Words((files("polypaint.tanks") / "words.txt").read_text("utf-8"))
+        return Words(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"cannot read the word list {path}: {error}") from None
 
 
 def installed() -> dict[str, type[Game]]:

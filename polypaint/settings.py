@@ -43,7 +43,12 @@ class Settings(BaseSettings):
     seat_hold: float = Field(
         60, ge=0, description="Seconds for which a lost player's seat is held."
     )
-    words: Path | None = Field(None, description="Word list of the chat moderation.")
+    words: Path | None = Field(
+        None, description="Word list of the chat moderation, in place of the one that comes along."
+    )
+    tank_bots: int = Field(
+        0, ge=0, le=16, description="Bots fill a map with people on it up to so many tanks."
+    )
     ready_file: Path | None = Field(
         None, description="Gets one JSON object with all addresses once everything listens."
     )

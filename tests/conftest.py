@@ -32,7 +32,14 @@ START_S = 30
 @asynccontextmanager
 async def serving(data: Path, **flags) -> AsyncIterator[Server]:
     """A server in this event loop."""
-    given = {"paint_port": 0, "matches_port": 0, "web_port": 0, "bcrypt_rounds": 4, "data": data}
+    given = {
+        "paint_port": 0,
+        "matches_port": 0,
+        "tanks_port": 0,
+        "web_port": 0,
+        "bcrypt_rounds": 4,
+        "data": data,
+    }
     server = Server(load(given | flags))
     await server.start()
     try:
@@ -57,7 +64,7 @@ class Process:
         ready.unlink(missing_ok=True)
         argv = [sys.executable, "-m", "polypaint", "--data", str(self.data)]
         argv += ["--paint-port", "0", "--matches-port", "0", "--web-port", "0"]
-        argv += ["--bcrypt-rounds", "4"]
+        argv += ["--tanks-port", "0", "--bcrypt-rounds", "4"]
         argv += ["--ready-file", str(ready), *self.flags]
         with self.log.open("ab") as log:
             self.child = subprocess.Popen(argv, stdout=log, stderr=log, cwd=self.folder)
@@ -77,6 +84,10 @@ class Process:
     @property
     def matches(self) -> str:
         return str(self.ready["matches"])
+
+    @property
+    def tanks(self) -> str:
+        return str(self.ready["tanks"])
 
     @property
     def web(self) -> str:

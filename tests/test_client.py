@@ -268,6 +268,7 @@ def test_the_public_names():
         "Client", "ConnectionClosed", "Drawing", "LoginFailed", "Message", "Outcome",
         "PolypaintError", "ProtocolError", "Refused", "connect", "Match", "MatchClient",
         "MatchRefused", "connect_matches", "Game", "NotYourTurn",
+        "TankClient", "TankRefused", "connect_tanks",
     }  # fmt: skip
     for name in polypaint.__all__:
         assert getattr(polypaint, name)

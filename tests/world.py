@@ -10,6 +10,7 @@ import itertools
 import random
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 import orjson
@@ -30,8 +31,11 @@ from polypaint.paint.service import PaintService, attempted
 from polypaint.recovery import Report, recover
 from polypaint.settings import Settings
 from polypaint.store import Counted, PlayerRecord, StoredAccount, StoredLobby
+from polypaint.tanks.moderation import Words
+from polypaint.tanks.service import TankService
 
 T = TypeVar("T")
+WORDS = Path(__file__).parent.parent / "polypaint/tanks/words.txt"
 DATE = 1_523_750_400
 
 
@@ -345,6 +349,14 @@ class World:
             random.Random(seed),
             random.Random,
         )
+        self.tanks = TankService(
+            self.ground,
+            self.book,
+            self.bus.join,
+            self.bus.send,
+            Words(WORDS.read_text()),
+            random.Random(seed),
+        )
         self.at: Callable[[str], None] = lambda _point: None
         self.troubles: list[match_effects.Trouble] = []
         self.peers: dict[int, Peer | Talker] = {}
@@ -355,6 +367,7 @@ class World:
         self.service.restore((x.number, x.info, x.seq) for x in report.lobbies)
         kinds = ("partie", "table", "coup")
         self.matches.restore({kind: run(self.store.read(kind)) for kind in kinds}, self.now)
+        self.tanks.restore(run(self.store.read("resultat")), self.now)
 
     report: Report
 

@@ -97,7 +97,9 @@ class LineClient(ABC):
         self._transport = None  # what is sent now would be lost in silence
         self._fail("the connection was lost")
         await transport.close()
-        if not self.closed:
+        if self.closed:
+            self._lost(self.closed)
+        else:
             self._reader = asyncio.get_running_loop().create_task(self._come_back())
 
     async def _come_back(self) -> None:

@@ -31,6 +31,7 @@ from polypaint.paint import picture
 from polypaint.paint.canvas import Canvas
 from polypaint.paint.lobbies import Lobby
 from polypaint.paint.service import PaintService
+from polypaint.tanks.maps import MAPS, Map
 
 HEADERS_S: Final = 10.0
 BODY_S: Final = 30.0
@@ -92,6 +93,7 @@ class Pages:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._renders = asyncio.Semaphore(RENDERS_MAX)
+        self._maps: dict[tuple[str, Callable[[Map], bytes]], bytes] = {}
 
     def app(self) -> Starlette:
         """The ASGI application."""
@@ -105,6 +107,8 @@ class Pages:
                 Route("/api/lobbies", self.lobbies),
                 Route("/api/matches", self.open_matches),
                 Route("/api/players", self.ranking),
+                Route("/maps/{name}-mask.png", self.map_mask),
+                Route("/maps/{name}.png", self.map_image),
                 Route("/api/players/{name:path}", self.player),
                 Route(canvas, self.canvas, methods=["GET"]),
                 Route(canvas, self.replace_canvas, methods=["PUT"]),
@@ -116,7 +120,8 @@ class Pages:
         return JSONResponse(
             {
                 "server": "polypaint-fast",
-                "websocket": ["/ws/paint", "/ws/matches"],
+                "websocket": ["/ws/paint", "/ws/matches", "/ws/tanks"],
+                "maps": [f"/maps/{name}.png" for name in MAPS],
                 "lobbies": "/api/lobbies",
                 "matches": "/api/matches",
                 "players": ["/api/players", "/api/players/{name}"],
@@ -159,6 +164,26 @@ class Pages:
         if not is_name(name):
             return PlainTextResponse("A name has 1-64 bytes of plain text.\n", 404)
         return await self._stored(self._site.store.record(name), player_json)
+
+    async def map_mask(self, request: Request) -> Response:
+        """Where a map's walls are."""
+        return await self._map(request, Map.mask_png)
+
+    async def map_image(self, request: Request) -> Response:
+        """What a map looks like."""
+        return await self._map(request, Map.image_png)
+
+    async def _map(self, request: Request, draw: Callable[[Map], bytes]) -> Response:
+        name = request.path_params["name"]
+        if name not in MAPS:
+            return PlainTextResponse("There is no such map.\n", 404)
+        picture = self._maps.get((name, draw))
+        if picture is None:
+            picture = await asyncio.get_running_loop().run_in_executor(
+                self._site.errands.renderer, draw, MAPS[name]
+            )
+            self._maps[name, draw] = picture
+        return Response(picture, media_type="image/png", headers={"Cache-Control": "max-age=3600"})
 
     async def _stored(self, question: Awaitable[Any], shown: Callable[[Any], Any]) -> Response:
         try:

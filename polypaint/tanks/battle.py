@@ -1,0 +1,355 @@
+"""One run of a map: who fights, what a hit is worth, who wins.
+
+WAITING, until two tanks are there; RUNNING, until one is left or time is up; CLOSING; DISPOSED.
+What a player is shown of their xp and coins is in the same commit as the entry that made it.
+
+Counterparts: `arena.py` moves tanks and shells; `service.py` opens the map again.
+Protocol: docs/tanks.md, sections 3 and 4.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from polypaint._codec import Relay
+from polypaint.conversation import line
+from polypaint.ground import Ground
+from polypaint.tanks.arena import STEP_S, Arena, Hit
+from polypaint.tanks.economy import Economy, Profile
+from polypaint.tanks.maps import Map
+from polypaint.tanks.tanks import TANKS, Budget
+
+if TYPE_CHECKING:
+    from polypaint.tanks.session import TankSession
+    from polypaint.timers import Timer
+
+TIME_S: Final = 300.0
+BEHIND_MAX: Final = 15
+"""Steps that are made up for when the server was busy; the rest of the time stood still."""
+PAUSE_S: Final = 1.0
+KILL_XP, KILL_COIN = 20, 25
+LOSS_XP: Final = 10
+WIN_XP, WIN_COIN = 50, 100
+TIE_XP, TIE_COIN = 20, 40
+STAYED_XP: Final = 5
+SPECTATORS_MAX: Final = 200
+WAITING, RUNNING, CLOSING, DISPOSED = "WAITING", "RUNNING", "CLOSING", "DISPOSED"
+
+
+class Fighter:
+    """A player in a battle. rid: of the request with which they came, for `crid` at its end."""
+
+    def __init__(
+        self, session: "TankSession", profile: Profile, kind: str, rid: Any, now: float
+    ) -> None:
+        self.name = profile.name
+        self.session: TankSession | None = session
+        self.profile = profile
+        self.kind = kind
+        self.rid = rid
+        self.slot = -1
+        self.budget = Budget(TANKS[kind], now)
+        self.kills = 0
+        self.fell = -1
+        """The step at which they died or left; −1: they fight."""
+
+
+class Battle:
+    """See the module. run: its name in the ledger and in results. over: called at its end."""
+
+    def __init__(
+        self,
+        ground: Ground,
+        economy: Economy,
+        map_: Map,
+        run: str,
+        chance: Callable[[], float],
+        over: "Callable[[Battle, dict[str, str], float], None]",
+    ) -> None:
+        self.map = map_
+        self.run = run
+        self.state = WAITING
+        self.arena = Arena(map_)
+        self.fighters: dict[str, Fighter] = {}
+        self.spectators: dict[TankSession, Any] = {}
+        self.relay = Relay(ground.turn)
+        self._ground = ground
+        self._economy = economy
+        self._chance = chance
+        self._over = over
+        self._slots: dict[int, Fighter] = {}
+        self._next_step = 0.0
+        self._stepper: Timer | None = None
+        self._limit: Timer | None = None
+
+    # ------------------------------------------------------------ who is there
+    @property
+    def alive(self) -> list[Fighter]:
+        """Who fights."""
+        return [f for f in self.fighters.values() if f.fell < 0]
+
+    def refusal(self, name: str) -> str:
+        """Why this player cannot enter, or an empty string."""
+        fighter = self.fighters.get(name)
+        if self.state in (CLOSING, DISPOSED):
+            return "closed"
+        if fighter is not None:
+            return "dead"  # or has left this battle, which is the same to it
+        return "full" if len(self._slots) >= self.map.players_max else ""
+
+    def enter(
+        self, session: "TankSession", profile: Profile, kind: str, rid: Any, now: float
+    ) -> None:
+        """A tank more."""
+        fighter = Fighter(session, profile, kind, rid, now)
+        others = self.infos()
+        fighter.slot = self.arena.join(kind, self._chance())
+        profile.holders += 1
+        self.fighters[profile.name] = self._slots[fighter.slot] = fighter
+        session.battle, session.fighter = self, fighter
+        session.say(self.welcome(others, rid))
+        session.outbox.attach(self.relay)
+        self.tell({"player": profile.name, "playerinfo": self.info(fighter)})
+        if self.state == WAITING and len(self.alive) >= 2:
+            self.state = RUNNING
+            self._limit = self._ground.timers.at(now + TIME_S, self._time_is_up)
+
+    def watch(self, session: "TankSession", rid: Any) -> bool:
+        """Show the map to somebody without a tank; False when there are too many."""
+        if len(self.spectators) >= SPECTATORS_MAX:
+            return False
+        session.battle = self
+        self.spectators[session] = rid
+        session.say(self.welcome(self.infos(), rid))
+        session.outbox.attach(self.relay)
+        return True
+
+    def welcome(self, others: dict[str, Any], rid: Any) -> dict[str, Any]:
+        """#5."""
+        name = self.map.name
+        return {
+            "reponse": "yes",
+            "crid": rid,
+            "mapinfo": {
+                "mapsize": list(self.map.size),
+                "mapimage": f"/maps/{name}.png",
+                "maprealimg": f"/maps/{name}-mask.png",
+                "Otherplayerinfo": others,
+            },
+        }
+
+    def infos(self) -> dict[str, Any]:
+        """`Otherplayerinfo`: all whose tanks are on the map."""
+        return {f.name: self.info(f) for f in self._slots.values()}
+
+    def info(self, fighter: Fighter) -> dict[str, Any]:
+        """`playerinfo`."""
+        arena, slot = self.arena, fighter.slot
+        return {
+            "x": round(float(arena.x[slot]), 3),
+            "y": round(float(arena.y[slot]), 3),
+            "angle": round(float(arena.angle[slot]), 3),
+            "cannon": round(float(arena.cannon[slot]), 3),
+            "life": int(arena.life[slot]),
+            "tank": fighter.kind,
+            "xp": fighter.profile.xp,
+            "coin": fighter.profile.coin,
+        }
+
+    def tell(self, message: dict[str, Any]) -> None:
+        """To all clients on the map."""
+        self.relay.put(line(message))
+
+    def leave(self, session: "TankSession", told: dict[str, Any] | None, now: float) -> None:
+        """Somebody leaves the map; told: what all on it hear, the leaver too."""
+        fighter = session.fighter
+        if told is not None and fighter is not None:
+            self.tell(told)
+        self._detach(session)
+        if fighter is not None:
+            fighter.session = None
+            self._fall(fighter)
+            if self.state == WAITING:
+                del self.fighters[fighter.name]
+                self._economy.release(fighter.profile)
+            self._maybe_over(now)
+
+    def _detach(self, session: "TankSession") -> None:
+        session.outbox.detach()
+        session.battle = session.fighter = None
+        self.spectators.pop(session, None)
+
+    def _fall(self, fighter: Fighter) -> None:
+        """A tank is off the map: its player has left it."""
+        if fighter.fell < 0:
+            fighter.fell = self.arena.steps
+        if self._slots.pop(fighter.slot, None) is not None:
+            self.arena.leave(fighter.slot)
+
+    # ------------------------------------------------------------ fighting
+    def move(
+        self,
+        fighter: Fighter,
+        forward: float,
+        hull: float,
+        cannon: float,
+        shots: int,
+        now: float,
+    ) -> str:
+        """#7. Returns why it is cheating, or an empty string."""
+        if fighter.fell >= 0 or self.state not in (WAITING, RUNNING):
+            return ""
+        if shots < 0:
+            return "negative fire"
+        wrong = fighter.budget.spend(hull, cannon, forward, shots, now)
+        if wrong:
+            return wrong
+        driven = self.arena.move(fighter.slot, forward, hull, cannon, shots)
+        self.tell(
+            {
+                "player": fighter.name,
+                "deplacementavant": driven,
+                "rotationtank": hull,
+                "rotationcannon": cannon,
+                "fire": shots,
+            }
+        )
+        if shots and self._stepper is None:
+            self._next_step = now + STEP_S
+            self._wait()
+        return ""
+
+    def _wait(self) -> None:
+        self._stepper = self._ground.timers.at(self._next_step, self._step)
+
+    def _step(self, now: float) -> None:
+        """Shells fly, for as long as there are any."""
+        self._stepper = None
+        if self._ground.read_only:  # nobody may die while it cannot be kept
+            self._next_step = now + PAUSE_S
+            self._wait()
+            return
+        for _ in range(BEHIND_MAX):
+            for hit in self.arena.step():
+                self._hit(hit, now)
+            self._next_step += STEP_S
+            if self._next_step > now or not self.arena.flying:
+                break
+        else:
+            self._next_step = now + STEP_S
+        if self.state in (WAITING, RUNNING):
+            self._maybe_over(now)
+        if self.arena.flying and self.state in (WAITING, RUNNING):
+            self._wait()
+
+    def _hit(self, hit: Hit, now: float) -> None:
+        """#10, and if that was the end of it #11, #12, #12."""
+        victim = self._slots[hit.victim]
+        self.tell({"player": victim.name, "life": hit.life})
+        if hit.life > 0:
+            return
+        victim.fell = self.arena.steps
+        event = f"mort:{victim.name}"
+        lost, _ = self._economy.enter(self.run, event, victim.profile, -LOSS_XP, 0, now)
+        self.tell({"player": victim.name, "dead": 1, "perte xp": -lost})
+        self.tell_balance(victim)
+        killer = self._slots.get(hit.shooter)
+        if killer is not None:
+            killer.kills += 1
+            self._economy.enter(self.run, event, killer.profile, KILL_XP, KILL_COIN, now)
+            self.tell_balance(killer)
+
+    def tell_balance(self, fighter: Fighter) -> None:
+        """#12."""
+        profile = fighter.profile
+        self.tell({"player": profile.name, "xp": profile.xp, "coin": profile.coin})
+
+    # ------------------------------------------------------------ the end
+    def _maybe_over(self, now: float) -> None:
+        """Is one left, or none?"""
+        if self._ground.read_only:
+            self._ground.timers.at(now + PAUSE_S, self._maybe_over)
+        elif self.state == RUNNING and len(self.alive) <= 1:
+            self.close("last tank alive", now)
+
+    def _time_is_up(self, now: float) -> None:
+        self._limit = None
+        if self._ground.read_only:
+            self._limit = self._ground.timers.at(now + PAUSE_S, self._time_is_up)
+        elif self.state == RUNNING:
+            self.close("time is up", now)
+
+    def close(self, reason: str, now: float) -> None:
+        """#18, after rewards and results are stored; then everybody is in the lobby."""
+        fought = self.state == RUNNING
+        self.state = CLOSING
+        ranks = self._ranks()
+        best = [name for name, rank in ranks.items() if rank == 1]
+        winner = best[0] if fought and len(best) == 1 else None
+        if fought:
+            for name in ranks:
+                self._reward(self.fighters[name], winner, best, now)
+        ranking = [
+            {
+                "player": name,
+                "rank": rank,
+                "xp": self.fighters[name].profile.xp,
+                "coin": self.fighters[name].profile.coin,
+            }
+            for name, rank in ranks.items()
+        ]
+        message = {
+            "map closed": True,
+            "reason": reason,
+            "winer": winner,
+            "playerclassement": ranking,
+        }
+        present = [(f.session, f.rid) for f in self.fighters.values() if f.session is not None]
+        for session, rid in [*present, *self.spectators.items()]:
+            self._detach(session)
+            session.say(message | {"crid": rid})
+        self._dispose()
+        results = {} if not fought else {n: _statut(n, winner, best) for n in ranks}
+        self._over(self, results, now)
+
+    def _ranks(self) -> dict[str, int]:
+        """Everybody's rank, the best first: who fights by kills and life, then who fell last."""
+
+        def strength(fighter: Fighter) -> tuple[int, int, int]:
+            if fighter.fell >= 0:
+                return 0, fighter.fell, 0
+            return 1, fighter.kills, int(self.arena.life[fighter.slot])
+
+        strengths = {f.name: strength(f) for f in self.fighters.values()}
+        order = sorted(strengths, key=lambda name: strengths[name], reverse=True)
+        return {
+            name: 1 + sum(other > strengths[name] for other in strengths.values())
+            for name in order
+        }
+
+    def _reward(self, fighter: Fighter, winner: str | None, best: list[str], now: float) -> None:
+        """For who stayed to the end."""
+        if fighter.session is None:
+            return
+        xp, coin = STAYED_XP, 0
+        if fighter.name == winner:
+            xp, coin = WIN_XP, WIN_COIN
+        elif fighter.name in best:
+            xp, coin = TIE_XP, TIE_COIN
+        self._economy.enter(self.run, "fin", fighter.profile, xp, coin, now)
+        self.tell_balance(fighter)
+
+    def _dispose(self) -> None:
+        self.state = DISPOSED
+        for timer in (self._stepper, self._limit):
+            if timer is not None:
+                timer.cancel()
+        self._economy.close(self.run)
+        for fighter in self.fighters.values():
+            fighter.session = None
+            self._economy.release(fighter.profile)
+
+
+def _statut(name: str, winner: str | None, best: list[str]) -> str:
+    if winner is None:
+        return "nul" if name in best else "defaite"
+    return "victoire" if name == winner else "defaite"

@@ -1,0 +1,198 @@
+"""Tanks as one service: who is connected, the maps, bans, results on their way to be counted.
+
+Counterparts: `server.py` runs it; `session.py` is one connection, `battle.py` one run of a map.
+Protocol: docs/tanks.md.
+"""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from polypaint.accounts import Presence
+from polypaint.book import Book
+from polypaint.ground import Ground
+from polypaint.tanks.battle import Battle
+from polypaint.tanks.economy import Economy, Profile
+from polypaint.tanks.maps import MAPS
+from polypaint.tanks.moderation import Conduct, Words
+from polypaint.tanks.session import TankSession
+
+if TYPE_CHECKING:
+    from random import Random
+
+ROLE: Final = "tanks"
+CONDUCT: Final = "conduite"
+RESULTS: Final = "resultat"
+RETRY_S: Final = 1.0
+RETRY_S_MAX: Final = 30.0
+
+
+class TankService:
+    """See the module. join, send: of a bus, see `polypaint.bus`."""
+
+    def __init__(
+        self,
+        ground: Ground,
+        book: Book,
+        join: Callable[[str, Callable[[dict[str, Any], float], None]], None],
+        send: Callable[[str, dict[str, Any]], None],
+        words: Words,
+        random: "Random",
+    ) -> None:
+        self.ground = ground
+        self.words = words
+        self.economy = Economy(ground, book)
+        self.presence: Presence[TankSession] = Presence()
+        self.sessions: set[TankSession] = set()
+        self.counters = {"moves": 0, "messages": 0, "kicks": 0, "battles": 0}
+        self.stopping = False
+        self._book = book
+        self._send = send
+        self._random = random
+        self._results: dict[str, dict[str, Any]] = {}
+        self.battles = {name: self._new_battle(name) for name in MAPS}
+        join(ROLE, self.receive)
+
+    # ------------------------------------------------------------ connections
+    def connect(self, address: str, now: float, _rtt_s: Callable[[], float]) -> TankSession | None:
+        """A new connection; None when there are too many. address: of the peer, without port."""
+        if not self.ground.admit(address):
+            return None
+        session = TankSession(self, address, now)
+        self.sessions.add(session)
+        return session
+
+    def disconnected(self, session: TankSession, now: float) -> None:
+        """The connection is gone, whoever closed it."""
+        self.sessions.discard(session)
+        if session.battle is not None:
+            gone = {"player": session.name, "quit the game": True}
+            session.battle.leave(session, gone, now)
+        if session.name:
+            self.presence.let_go(session.name, session)
+        if session.profile is not None:
+            self.economy.release(session.profile)
+            session.profile = None
+
+    def welcome(self, session: TankSession, profile: Profile, now: float) -> None:
+        """Somebody has logged in; who was here under this name has to go."""
+        older = self.presence.holder(profile.name)
+        if older is not None:
+            self.put_out(older, "logged in from another connection", now)
+            self.presence.let_go(profile.name, older)
+        self.presence.claim(profile.name, session)
+        profile.holders += 1
+        session.profile = profile
+
+    # ------------------------------------------------------------ lists
+    def online(self) -> dict[str, Any]:
+        """`listplayercoinfo`."""
+        return {
+            s.name: {
+                "xp": s.profile.xp,
+                "map": s.battle.map.name if s.battle is not None else None,
+            }
+            for s in self.sessions
+            if s.profile is not None and self.presence.holder(s.name) is s
+        }
+
+    def maps(self) -> dict[str, Any]:
+        """`availablemap`."""
+        return {
+            name: battle.map.json(len(battle.alive), battle.state)
+            for name, battle in self.battles.items()
+        }
+
+    # ------------------------------------------------------------ kicks and bans
+    def conduct(
+        self,
+        name: str,
+        then: Callable[[Conduct, float], None],
+        failed: Callable[[float], None],
+        now: float,
+    ) -> None:
+        """Have `then(conduct, now)` called with what is remembered of a player."""
+
+        def found(document: bytes | None, now: float) -> None:
+            then(Conduct.of(orjson.loads(document)) if document else Conduct(), now)
+
+        self._book.fetch(CONDUCT, name, found, failed, now)
+
+    def remember(self, name: str, conduct: Conduct, now: float) -> None:
+        """Keep what there is to be remembered of a player."""
+        self._book.put(CONDUCT, name, conduct.json(), now)
+
+    def kick(self, session: TankSession, reason: str, now: float) -> None:
+        """Put somebody out for what they did, and remember it."""
+        self.counters["kicks"] += 1
+        session.conduct.kick(reason, self.ground.utc(now))
+        self.remember(session.name, session.conduct, now)
+        self.put_out(session, reason, now)
+
+    def put_out(self, session: TankSession, reason: str, now: float) -> None:
+        """#9, then the connection closes."""
+        told = {"player": session.name, "kick": 1}
+        if session.battle is not None and session.fighter is not None:
+            session.battle.leave(session, told, now)
+        else:
+            if session.battle is not None:
+                session.battle.leave(session, None, now)
+            session.say(told)
+        session.close(reason)
+
+    # ------------------------------------------------------------ battles
+    def _new_battle(self, name: str) -> Battle:
+        self.counters["battles"] += 1
+        return Battle(
+            self.ground,
+            self.economy,
+            MAPS[name],
+            f"{name}-{self._random.getrandbits(60):015x}",
+            self._random.random,
+            self._over,
+        )
+
+    def _over(self, battle: Battle, results: dict[str, str], now: float) -> None:
+        """A battle has ended: its results go to the stats server, the map opens again."""
+        self.battles[battle.map.name] = self._new_battle(battle.map.name)
+        for name, statut in results.items():
+            result = {
+                "requete": "stat",
+                "id_publique": name,
+                "statut": statut,
+                "code_partie": battle.run,
+                "attendus": list(results),
+                "de": ROLE,
+            }
+            self._results[f"{battle.run}:{name}"] = result
+            self._book.put(RESULTS, f"{battle.run}:{name}", result, now)
+            self._report(f"{battle.run}:{name}", RETRY_S, now)
+
+    def _report(self, key: str, wait: float, now: float) -> None:
+        """Send a result until it is acknowledged."""
+        result = self._results.get(key)
+        if result is not None:
+            self._send("stats", result)
+            again = partial(self._report, key, min(2 * wait, RETRY_S_MAX))
+            self.ground.timers.at(now + wait, again)
+
+    def receive(self, message: dict[str, Any], now: float) -> None:
+        """From the stats server: it has a result."""
+        key = f"{message['code_partie']}:{message['id_publique']}"
+        if self._results.pop(key, None) is not None:
+            self._book.remove(RESULTS, key, now)
+
+    def restore(self, results: Iterable[tuple[str, bytes]], now: float) -> None:
+        """Results that were on their way when the server stopped."""
+        for key, body in results:
+            self._results[key] = orjson.loads(body)
+            self._report(key, RETRY_S, now)
+
+    def stop(self, now: float) -> None:
+        """The operator stops the server: every map is closed."""
+        self.stopping = True
+        for battle in list(self.battles.values()):
+            if battle.fighters or battle.spectators:
+                battle.close("shutdown", now)

@@ -1,0 +1,305 @@
+"""One connection's conversation about tanks: messages in, answers out.
+
+Every message takes the same path: one JSON object → its kind, by its keys → is it in place now →
+its fields → its handler in `HANDLERS`. Handlers raise what is wrong; `answer` alone tells it.
+
+Must never do I/O. Counterparts: `service.py`; `messages.py` declares the messages.
+Protocol: docs/tanks.md, sections 1-5.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from polypaint import effects
+from polypaint.accounts import is_name, is_password
+from polypaint.conversation import Bucket, Conversation, line, loads, valid_rid
+from polypaint.effects import ACCOUNT_CREATED, NAME_TAKEN
+from polypaint.tanks import messages
+from polypaint.tanks.battle import Battle, Fighter
+from polypaint.tanks.economy import Profile
+from polypaint.tanks.messages import KINDS, Error, Kind, When, error, kind_of, parse
+from polypaint.tanks.moderation import SERIOUS, Conduct, Listener
+from polypaint.tanks.tanks import TANKS
+
+if TYPE_CHECKING:
+    from polypaint.tanks.service import TankService
+
+LOGIN_S: Final = 10.0
+FAILURES_MAX: Final = 5
+MOVES: Final = (30.0, 60.0)
+CHATS: Final = (1.0, 5.0)
+OTHERS: Final = (10.0, 40.0)
+"""Of each: so many a second, and so many at once."""
+
+Handler: TypeAlias = "Callable[[TankSession, dict[str, Any], Any, float], None]"
+HANDLERS: Final[dict[str, Handler]] = {}
+
+
+def handles(kind: Kind) -> Callable[[Handler], Handler]:
+    """Make a method of TankSession the handler of a message. Raises ImportError for a second."""
+
+    def register(handler: Handler) -> Handler:
+        if HANDLERS.setdefault(kind.name, handler) is not handler:
+            raise ImportError(f"{kind.name} has two handlers")
+        return handler
+
+    return register
+
+
+class TankSession(Conversation):
+    """See the module. battle: where they are, if anywhere; fighter: their tank, if any."""
+
+    def __init__(self, service: "TankService", address: str, now: float) -> None:
+        super().__init__(service.ground, address, now)
+        self.service = service
+        self.profile: Profile | None = None
+        self.conduct = Conduct()
+        self.battle: Battle | None = None
+        self.fighter: Fighter | None = None
+        self._failures = 0
+        self._password = ""
+        self._creating = ""
+        self._listener = Listener()
+        self._buckets = {
+            "move": Bucket(*MOVES, now),
+            "chat": Bucket(*CHATS, now),
+            "": Bucket(*OTHERS, now),
+        }
+        self._deadline = self.ground.timers.at(now + LOGIN_S, self._too_late)
+
+    def _too_late(self, now: float) -> None:
+        if self.waiting:  # for us
+            self._deadline = self.ground.timers.at(now + 1, self._too_late)
+        elif not self.name:
+            self.close("too late to log in")
+
+    # ------------------------------------------------------------ every message
+    def answer(self, line: bytes, now: float) -> None:
+        """See `Conversation.answer`."""
+        message = loads(line, parse)
+        rid = message.get("rid")
+        good = valid_rid(rid)
+        try:
+            if not good:
+                raise error("bad field")
+            kind = kind_of(message)
+            self._permit(kind, now)
+            kind.check(message)
+            HANDLERS[kind.name](self, message, rid, now)
+        except Error as refusal:
+            self.say({"error": refusal.code, "crid": rid if good else None})
+
+    def _permit(self, kind: Kind, now: float) -> None:
+        """Is this message in place, and not one of too many? Raises Error."""
+        if not self.name and kind.when is not When.LOGIN:
+            raise error("not logged in")
+        if self.name and kind.when is When.LOGIN:
+            raise error("unknown message")
+        if not self._buckets.get(kind.name, self._buckets[""]).take(now):
+            raise error("rate")
+        if kind.when is When.MAP and self.battle is None:
+            raise error("not on a map")
+
+    def faulty(self, reason: str, too_long: bool) -> None:
+        """See `Conversation.faulty`."""
+        self.say({"error": "bad json", "crid": None})
+
+    def disconnected(self, now: float) -> None:
+        """See `Conversation.disconnected`."""
+        self._deadline.cancel()
+        self.service.disconnected(self, now)
+
+    # ------------------------------------------------------------ login
+    @handles(messages.LOGIN)
+    def _login(self, message: dict[str, Any], _rid: Any, now: float) -> None:
+        name, self._password = message["name"], message["password"]
+        if not is_name(name):
+            self._refuse("bad name")
+        elif not is_password(self._password):
+            self._refuse("bad credentials")
+        elif message["newuser"]:
+            self.waiting = True
+            self._creating = name
+            self.ground.effects.append(effects.CreateAccount(self, name, self._password))
+        else:
+            self.waiting = True
+            self.ground.effects.append(effects.CheckPassword(self, name, self._password))
+
+    def _refuse(self, reason: str) -> None:
+        """#2."""
+        self.say({"connection": False, "reason": reason})
+        self._failures += 1
+        if self._failures >= FAILURES_MAX:
+            self.close(f"{FAILURES_MAX} logins failed")
+
+    def account_created(self, status: int, now: float) -> None:
+        """See `effects.Conversing`."""
+        if status == ACCOUNT_CREATED:
+            self._identified(self._creating, now)
+        else:
+            self._refuse("name taken" if status == NAME_TAKEN else "busy")
+            self.resume(now)
+
+    def password_checked(self, name: str, ok: bool, now: float) -> None:
+        """See `effects.Conversing`."""
+        if ok:
+            self._identified(name, now)
+        else:
+            self._refuse("bad credentials")
+            self.resume(now)
+
+    def _identified(self, name: str, now: float) -> None:
+        """It is they: may they come in, and what do they have?"""
+
+        def known(conduct: Conduct, now: float) -> None:
+            if conduct.banned_until > self.ground.utc(now):
+                self._refuse("banned")
+                self.resume(now)
+                return
+            self.conduct = conduct
+            self.service.economy.fetch(name, self._come_in, self._busy, now)
+
+        self.service.conduct(name, known, self._busy, now)
+
+    def _busy(self, now: float) -> None:
+        """The store does not answer."""
+        self._refuse("busy")
+        self.resume(now)
+
+    def _come_in(self, profile: Profile, now: float) -> None:
+        """#3."""
+        if not self.closing:
+            self.ground.known(self.address)
+            self.name = profile.name
+            self._deadline.cancel()
+            self.service.welcome(self, profile, now)
+            self.say(
+                {
+                    "connection": True,
+                    "listplayercoinfo": self.service.online(),
+                    "myinfo": profile.json(),
+                    "availablemap": self.service.maps(),
+                }
+            )
+        self.resume(now)
+
+    # ------------------------------------------------------------ the lobby
+    @handles(messages.CONNECT)
+    def _connect(self, message: dict[str, Any], rid: Any, now: float) -> None:
+        profile = self._own()
+        battle = self.service.battles.get(message["map"])
+        tank = message.get("tank") or profile.tanks[0]
+        reason = ""
+        if self.fighter is not None and self.fighter.fell >= 0:
+            reason = "dead"
+        elif self.battle is not None:
+            reason = "already on a map"
+        elif battle is None:
+            reason = "unknown map"
+        elif tank not in profile.tanks:
+            reason = "tank not owned"
+        elif self.service.stopping or self.ground.read_only:
+            reason = "closed"
+        else:
+            reason = battle.refusal(self.name)
+        if reason or battle is None:
+            self.say({"reponse": "no", "reason": reason, "crid": rid})
+        else:
+            battle.enter(self, profile, tank, rid, now)
+
+    @handles(messages.SPECTATE)
+    def _spectate(self, message: dict[str, Any], rid: Any, _now: float) -> None:
+        battle = self.service.battles.get(message["map"])
+        reason = "unknown map" if battle is None else ""
+        if self.battle is not None:
+            reason = "already on a map"
+        elif battle is not None and not battle.watch(self, rid):
+            reason = "full"
+        if reason:
+            self.say({"reponse": "no", "reason": reason, "crid": rid})
+
+    @handles(messages.LIST)
+    def _list(self, _message: dict[str, Any], rid: Any, _now: float) -> None:
+        tanks = {name: tank.json() for name, tank in TANKS.items()}
+        self.say({"availablemap": self.service.maps(), "tanks": tanks, "crid": rid})
+
+    @handles(messages.BUY)
+    def _buy(self, message: dict[str, Any], rid: Any, now: float) -> None:
+        profile = self._own()
+        if self.battle is not None:
+            reason = "on a map"
+        elif self.ground.read_only:
+            reason = "the server's disk is full"
+        else:
+            reason = self.service.economy.buy(profile, message["tank"], now)
+        self.say(
+            {
+                "reponse": "no" if reason else "yes",
+                "reason": reason or None,
+                "crid": rid,
+                "xp": profile.xp,
+                "coin": profile.coin,
+            }
+        )
+
+    def _own(self) -> Profile:
+        assert self.profile is not None, "who is logged in has a profile"
+        return self.profile
+
+    # ------------------------------------------------------------ on a map
+    @handles(messages.MOVE)
+    def _move(self, message: dict[str, Any], _rid: Any, now: float) -> None:
+        if self.battle is None or self.fighter is None:
+            raise error("not on a map")
+        self.service.counters["moves"] += 1
+        wrong = self.battle.move(
+            self.fighter,
+            message["deplacementavant"],
+            message["rotationtank"],
+            message["rotationcannon"],
+            message["fire"],
+            now,
+        )
+        if wrong:
+            self.service.kick(self, wrong, now)
+
+    @handles(messages.QUIT)
+    def _quit(self, _message: dict[str, Any], _rid: Any, now: float) -> None:
+        if self.battle is not None:
+            self.battle.leave(self, {"player": self.name, "quit the game": True}, now)
+
+    # ------------------------------------------------------------ chat
+    @handles(messages.CHAT)
+    def _chat(self, message: dict[str, Any], rid: Any, now: float) -> None:
+        text = message["message"]
+        if self.battle is None or self.fighter is None:
+            self._block(rid, "not on a map")
+            return
+        self.service.counters["messages"] += 1
+        wrong = self._listener.hears(text, now)
+        weight = self.service.words.weigh(text)
+        if weight == SERIOUS:
+            self._warn(rid, now)
+        elif weight or wrong:
+            self._block(rid, wrong or "language")
+        else:
+            told = {"player": self.name, "message": text}
+            self.battle.relay.put(line(told), self.outbox)
+            self.say(told | {"crid": rid})
+
+    def _block(self, rid: Any, reason: str, **more: bool) -> None:
+        """#17, or with more #15 and #16."""
+        self.say({"message blocked": True, "reason": reason, **more, "crid": rid})
+
+    def _warn(self, rid: Any, now: float) -> None:
+        too_many = self.conduct.warn(self.ground.utc(now))
+        self.service.remember(self.name, self.conduct, now)
+        if too_many:
+            self._block(rid, "language", kick=True)
+            self.service.kick(self, "language", now)
+        else:
+            self._block(rid, "language", advertisement=True)
+
+
+if set(HANDLERS) != {kind.name for kind in KINDS}:
+    raise ImportError("messages without a handler, or the reverse")

@@ -831,6 +831,7 @@ cdef struct Target:     # plain memory, so that sockets are written without the 
     ssize_t sent
     bint spoke
     void* outbox        # borrowed: the relay's set holds it
+    const char* framed  # what to send instead, as WebSocket messages; NULL: the turn as it is
 
 
 cdef struct Part:               # bytes [start, end) of a turn were said by the peer with this ID
@@ -1003,9 +1004,10 @@ cdef class Relay:
     cdef _deliver(self):
         """Send every member what it has not had; stage it for those who cannot be sent to."""
         cdef Outbox outbox
-        cdef bytes everything = None, share
+        cdef bytes everything = None, share, data
         cdef Py_ssize_t count = 0, i
         cdef Target* target
+        cdef dict framed = {}           # kind of framing, or an outbox's ID -> messages
         if <Py_ssize_t>len(self.outboxes) > self.target_capacity:
             self.target_capacity = 2 * len(self.outboxes)
             target = <Target*>realloc(self.targets, self.target_capacity * sizeof(Target))
@@ -1021,6 +1023,11 @@ cdef class Relay:
                 target.start = outbox.cursor
                 target.spoke = outbox.spoke == self.number
                 target.outbox = <void*>outbox
+                target.framed = NULL
+                if outbox.framing:
+                    data = self._framed(outbox, framed)
+                    target.framed = PyBytes_AS_STRING(data)
+                    target.total = PyBytes_GET_SIZE(data)
                 outbox.cursor = 0
                 count += 1
             else:
@@ -1033,12 +1040,30 @@ cdef class Relay:
             target = &self.targets[i]
             if target.sent < <ssize_t>target.total:
                 outbox = <Outbox>target.outbox
+                outbox.direct = False      # the rest begins inside a packet: nothing may be shed
+                if target.framed != NULL:
+                    outbox.rest = target.framed[target.sent:target.total]
+                    outbox._stage(b"", 0)
+                    continue
                 outbox.cursor = target.start
                 share = self._share(outbox)
                 outbox.cursor = 0
-                outbox.direct = False      # the rest begins inside a packet: nothing may be shed
                 outbox._stage(share[target.sent:], len(share) - target.sent)
         self._begin_anew()
+
+    cdef bytes _framed(self, Outbox outbox, dict framed):
+        """An outbox's share as messages, made once for all who get everything."""
+        cdef bint whole = outbox.cursor == 0 and outbox.spoke != self.number
+        key = -outbox.framing if whole else outbox.id
+        cdef bytes data = framed.get(key)
+        if data is None:
+            if whole:
+                data = PyBytes_FromStringAndSize(<char*>self.buffer, self.length)
+            else:
+                data = self._share(outbox)
+            data = websocket_messages(data) if outbox.framing == 1 else websocket_texts(data)
+            framed[key] = data
+        return data
 
     cdef void _send_to(self, Target* target) noexcept nogil:
         """One system call; target.sent of target.total bytes were taken."""
@@ -1046,8 +1071,15 @@ cdef class Relay:
         cdef msghdr message
         cdef Py_ssize_t i, count = 0
         cdef size_t at = target.start, end
-        target.total = 0
         target.sent = 0
+        if target.framed != NULL:
+            if target.total:
+                target.sent = send(target.fd, target.framed, target.total,
+                                   MSG_NOSIGNAL | MSG_DONTWAIT)
+            if target.sent < 0:
+                target.sent = 0
+            return
+        target.total = 0
         if not target.spoke:
             target.total = self.length - at
             if target.total:
@@ -1099,6 +1131,8 @@ cdef class Outbox:
     cdef int64_t spoke                   # the relay's turn in which this peer last said something
     cdef public int fd                   # of the socket, or -1: everything goes through `take`
     cdef public bint direct              # the transport holds nothing: the socket may be written
+    cdef public int framing              # sent as WebSocket messages: 1 packets, 2 lines; 0: as is
+    cdef bytes rest                      # of such messages, what the socket did not take
     cdef bint dirty
     cdef list staged, sealed
     cdef object ready
@@ -1204,6 +1238,11 @@ cdef class Outbox:
         """The journal holds what was sealed: it may be taken now."""
         self.ready.extend(self.sealed)
         self.sealed = []
+
+    def take_rest(self):
+        """What a socket did not take of a direct send: to be written first, as it is."""
+        rest, self.rest = self.rest, None
+        return rest or b""
 
     @property
     def takeable(self) -> bool:

@@ -104,7 +104,11 @@ async def test_http(tmp_path):
         assert await get("/healthz") == (200, b"ok\n")
         assert await get("/readyz") == (200, b"ready\n")
         assert b"polypaint_connections 0.0" in (await get("/metrics"))[1]
-        assert json.loads((await get("/"))[1])["websocket"] == ["/ws/paint", "/ws/matches"]
+        assert json.loads((await get("/"))[1])["websocket"] == [
+            "/ws/paint",
+            "/ws/matches",
+            "/ws/tanks",
+        ]
         assert (await get("/nothing"))[0] == 404
         async with connect(server.addresses["paint"], "ada", "pw", create=True) as ada:
             drawing = await ada.create("d/1 é")

@@ -108,6 +108,8 @@ class Link:
         self.paused_at: float | None = None
         self.session: Session | None = None
         self._reading = True
+        self._checking = False
+        self._loop = asyncio.get_running_loop()
         self.direct = transport.get_extra_info("sslcontext") is None
         self._socket: socket.socket | None = transport.get_extra_info("socket")
         transport.set_write_buffer_limits(high=TRANSPORT_BYTES)
@@ -152,13 +154,14 @@ class Link:
             return
         now = self.shell.now()
         outbox = session.outbox
+        self._write_rest()
         while self.paused_at is None and outbox.takeable:
             data = session.take(TAKE_BYTES, now)
             if data:
                 self.write(data)
+                self.written()
         if not outbox.takeable:
             session.drained(now)
-            outbox.direct = self.transport.get_write_buffer_size() == 0
         else:
             session.backlogged(now)
         if session.stalled:
@@ -166,18 +169,47 @@ class Link:
             self.shell.settle()
         self.update_reading()
 
+    def _write_rest(self) -> None:
+        """What a direct send has begun comes first."""
+        rest = self.session.outbox.take_rest() if self.session is not None else b""
+        if rest:
+            self.transport.write(rest)
+            self.written()
+
+    def written(self) -> None:
+        """The transport has something to send: until it has, nothing may be sent past it.
+
+        Whether it has is known only in the next turn of the loop: uvloop does not count what it
+        was given in this one.
+        """
+        if self.direct and self.session is not None:
+            self.session.outbox.direct = False
+            if not self._checking:
+                self._checking = True
+                self._loop.call_soon(self._check)
+
+    def _check(self) -> None:
+        self._checking = False
+        if self.session is not None and not self.transport.is_closing():
+            self.session.outbox.direct = self.transport.get_write_buffer_size() == 0
+
     def write(self, data: bytes) -> None:
         """Whole packets, as this kind of connection sends them."""
         self.transport.write(data)
 
     def finish(self, reason: str) -> None:
         """Send what there is to say, then close."""
+        self.say_last()
+        self.transport.close()
+
+    def say_last(self) -> None:
+        """Hand over what there still is, as far as the transport takes it."""
         self.indirect()
+        self._write_rest()
         if self.session is not None and self.paused_at is None:
             data = self.session.take(TAKE_BYTES, self.shell.now())
             if data:
                 self.write(data)
-        self.transport.close()
 
     def pause_writing(self) -> None:
         """The transport is full."""

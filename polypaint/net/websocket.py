@@ -16,10 +16,12 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from polypaint.errors import ProtocolError
-from polypaint.net.link import TAKE_BYTES, Link, Room, Shell
+from polypaint.net.link import Link, Room, Shell
 
 PREFIX: Final = "/ws/"
 HANDSHAKE_S: Final = 10.0
+PACKETS, LINES = 1, 2
+"""See `_codec.Outbox.framing`."""
 
 
 class WebSocketLink(Link):
@@ -33,8 +35,15 @@ class WebSocketLink(Link):
         connection: "WebSocketConnection",
     ) -> None:
         super().__init__(shell, room, transport)
-        self.direct = False  # messages need frame headers
         self._connection = connection
+
+    def open(self) -> bool:
+        """See `Link.open`: the codec writes the frame headers of what is sent directly."""
+        opened = super().open()
+        if self.session is not None:
+            self.session.outbox.framing = LINES if self.room.text else PACKETS
+            self.written()
+        return opened
 
     def write(self, data: bytes) -> None:
         """See `Link.write`."""
@@ -42,11 +51,7 @@ class WebSocketLink(Link):
 
     def finish(self, reason: str) -> None:
         """See `Link.finish`: with a closing handshake that says why."""
-        self.indirect()
-        if self.session is not None and self.paused_at is None:
-            data = self.session.take(TAKE_BYTES, self.shell.now())
-            if data:
-                self.write(data)
+        self.say_last()
         self._connection.fail(CloseCode.POLICY_VIOLATION, reason)
 
 
@@ -128,11 +133,16 @@ class WebSocketConnection(asyncio.Protocol):
         transport = self._transport
         if transport is None:
             return
+        link = self._link
         for data in self._protocol.data_to_send():
             if data:
                 transport.write(data)
+                if link is not None:
+                    link.written()
             else:
                 transport.close()
+        if link is not None and self._protocol.state is not State.OPEN:
+            link.indirect()  # no message may follow a close frame
         if self._protocol.close_expected() and not transport.is_closing():
             loop = asyncio.get_running_loop()
             loop.call_later(HANDSHAKE_S, transport.abort)

@@ -10,6 +10,7 @@ cannon's relative to the hull.
 Must never read a clock. Counterpart: `battle.py` decides what a hit is worth.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -42,12 +43,15 @@ def drive(
     map_: Map, tank: Tank, x: float, y: float, angle: float, forward: float
 ) -> tuple[float, float, float]:
     """(x, y, how far) a tank comes along its hull before the first wall."""
-    count = int(np.ceil(abs(forward) / STRIDE))
-    if count == 0:
+    if forward == 0:
         return x, y, 0.0
-    heading = np.radians(angle)
+    heading = math.radians(angle)
+    across, down = math.cos(heading), math.sin(heading)
+    if map_.is_open(x, y, x + forward * across, y + forward * down, tank.radius):
+        return x + forward * across, y + forward * down, forward
+    count = math.ceil(abs(forward) / STRIDE)
     way = np.linspace(forward / count, forward, count)
-    xs, ys = x + way * np.cos(heading), y + way * np.sin(heading)
+    xs, ys = x + way * across, y + way * down
     struck = map_.blocked(xs, ys, tank.radius)
     first = int(np.argmax(struck)) if struck.any() else count
     if first == 0:
@@ -121,13 +125,12 @@ class Arena:
         tank = self._tanks[slot]
         if tank is None or self.life[slot] <= 0:
             return 0.0
-        self.angle[slot] = (self.angle[slot] + hull) % 360
+        angle = (float(self.angle[slot]) + hull) % 360
+        self.angle[slot] = angle
         self.cannon[slot] = (self.cannon[slot] + cannon) % 360
         if forward:
-            x, y, forward = drive(
-                self.map, tank, self.x[slot], self.y[slot], self.angle[slot], forward
-            )
-            self.x[slot], self.y[slot] = x, y
+            x, y = float(self.x[slot]), float(self.y[slot])
+            self.x[slot], self.y[slot], forward = drive(self.map, tank, x, y, angle, forward)
         for _ in range(shots):
             self._fire(slot, tank)
         return forward

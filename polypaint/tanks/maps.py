@@ -45,6 +45,17 @@ class Map:
         boxes = [(x, y, x + w, y + h) for x, y, w, h in self.walls]
         return np.array(boxes, float).reshape(-1, 4).T[:, :, None]
 
+    def is_open(self, x0: float, y0: float, x1: float, y1: float, radius: float) -> bool:
+        """Is there surely nothing in the way of a disc from one point to another?"""
+        left, right = (x0, x1) if x0 < x1 else (x1, x0)
+        top, bottom = (y0, y1) if y0 < y1 else (y1, y0)
+        left, right, top, bottom = left - radius, right + radius, top - radius, bottom + radius
+        if left < 0 or top < 0 or right > self.size[0] or bottom > self.size[1]:
+            return False
+        return not any(
+            x < right and x + w > left and y < bottom and y + h > top for x, y, w, h in self.walls
+        )
+
     def blocked(
         self, x: npt.NDArray[np.float64], y: npt.NDArray[np.float64], radius: float
     ) -> npt.NDArray[np.bool_]:

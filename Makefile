@@ -54,6 +54,7 @@ bench: .venv/dev
 	$(BIN)/python benchmarks/drawings.py
 	$(BIN)/python benchmarks/journal.py
 	$(BIN)/python benchmarks/matches.py
+	$(BIN)/python benchmarks/tanks.py
 	$(BIN)/pytest benchmarks -q --no-cov --benchmark-columns=median,ops
 
 # The extensions with AddressSanitizer and UBSan, in a folder of their own, and 10⁷ bad inputs.
@@ -62,7 +63,7 @@ fuzz: .venv/dev
 	rm -rf build/fuzz && mkdir -p build/fuzz
 	POLYPAINT_CFLAGS="$(SANITIZE)" POLYPAINT_LDFLAGS="-fsanitize=address,undefined" \
 	  $(BIN)/python setup.py -q build_ext --build-lib build/fuzz --build-temp build/fuzz/temp
-	cp -r polypaint/*.py polypaint/paint polypaint/matches polypaint/store polypaint/net build/fuzz/polypaint/
+	cp -r polypaint/*.py polypaint/paint polypaint/matches polypaint/tanks polypaint/store polypaint/net build/fuzz/polypaint/
 	ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)" \
 	  PYTHONPATH=build/fuzz $(BIN)/python ci/fuzz.py $(ARGS)
 

@@ -10,11 +10,15 @@ from pathlib import Path
 
 from polypaint.matches.messages import ERRORS, REQUESTS
 from polypaint.paint.packets import NUMBER_MAX, PACKETS, Body, Field, Packet, Tail, When
+from polypaint.tanks.messages import ERRORS as TANK_ERRORS
+from polypaint.tanks.messages import KINDS
+from polypaint.tanks.tanks import TANKS
 
 ROOT = Path(__file__).resolve().parent.parent
 SENDERS = ROOT / "polypaint/paint/senders.py"
 PROTOCOL = ROOT / "docs/protocol.md"
 MATCHES = ROOT / "docs/matches.md"
+TANKS_DOC = ROOT / "docs/tanks.md"
 END = "<!-- end of generated -->"
 
 PYTHON_TYPES = {
@@ -139,6 +143,7 @@ def generated() -> dict[Path, str]:
         SENDERS: formatted(senders()),
         PROTOCOL: filled(PROTOCOL.read_text(), "packets", protocol()),
         MATCHES: filled(matches, "errors", errors()),
+        TANKS_DOC: tank_document(),
     }
 
 
@@ -147,6 +152,23 @@ def filled(text: str, name: str, table: str) -> str:
     begin = f"<!-- generated: {name} -->"
     before, _, rest = text.partition(begin)
     return f"{before}{begin}\n\n{table}\n{END}{rest.partition(END)[2]}"
+
+
+def tank_document() -> str:
+    """docs/tanks.md with its tables."""
+    rows = ["| message | when | |", "|---|---|---|"]
+    for kind in KINDS:
+        keys = [f'`"requeste":"{kind.request}"`'] if kind.request else []
+        keys += [f"`{key}`" for key in kind.fields]
+        keys += [f"`{key}` (may be missing)" for key in kind.optional]
+        rows.append(f"| {', '.join(keys)} | {kind.when.value} | {kind.says} |")
+    text = filled(TANKS_DOC.read_text(), "tank messages", "\n".join(rows) + "\n")
+    rows = ["| `error` | |", "|---|---|"] + [f"| `{c}` | {s} |" for c, s in TANK_ERRORS.items()]
+    text = filled(text, "tank errors", "\n".join(rows) + "\n")
+    names = list(next(iter(TANKS.values())).json())
+    rows = ["| " + " | ".join(["", *names[1:]]) + " |", "|---" * len(names) + "|"]
+    rows += ["| " + " | ".join(map(str, tank.json().values())) + " |" for tank in TANKS.values()]
+    return filled(text, "tanks", "\n".join(rows) + "\n")
 
 
 def requests() -> str:

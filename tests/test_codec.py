@@ -316,6 +316,24 @@ def test_websocket_messages():
         _codec.websocket_messages(small[:-1])
 
 
+@given(st.lists(st.sampled_from([0, 1, 125, 126, 65535, 65536, 70000]), max_size=6))
+def test_websocket_texts(sizes):
+    lines = [b"x" * size for size in sizes]
+    out, at = _codec.websocket_texts(b"".join(line + b"\n" for line in lines)), 0
+    for line in lines:
+        assert out[at] == 0x81
+        size, head = out[at + 1], 2
+        if size == 126:
+            size, head = int.from_bytes(out[at + 2 : at + 4], "big"), 4
+        elif size == 127:
+            size, head = int.from_bytes(out[at + 2 : at + 10], "big"), 10
+        assert out[at + head : at + head + size] == line
+        at += head + size
+    assert at == len(out)
+    with pytest.raises(ProtocolError):
+        _codec.websocket_texts(b"a\nb")
+
+
 # ---------------------------------------------------------------- fan-out
 class Model:
     """What each peer must have received in the end, kept naively."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from polypaint import connect
 from polypaint.paint.packets import decode
 
-from .conftest import Process
+from .conftest import Process, lasting_port
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -41,8 +41,8 @@ async def test_a_bot_draws_and_another_watches(process):
 
 
 async def test_a_bot_goes_on_after_kill_9(tmp_path):
-    process = Process(tmp_path).start()
-    port = process.paint.rsplit(":", 1)[1]
+    port = str(lasting_port())
+    process = Process(tmp_path, "--paint-port", port).start()
     bot = start("draw_bot.py", process.paint, "harbour", "--turns", "40", "--pause", "0.03")
     async with connect(process.paint, "ada", "pw", create=True) as ada:
         while not await ada.lobbies():
@@ -50,7 +50,6 @@ async def test_a_bot_goes_on_after_kill_9(tmp_path):
         drawing = await ada.join("harbour")
         await drawing.wait_for(lambda c: len(c.strokes) >= 10)
         process.kill()
-        process.flags = ("--paint-port", port)
         process.start()
         text = await output(bot)
         assert "winding 40 of 40" in text, text
@@ -58,6 +57,16 @@ async def test_a_bot_goes_on_after_kill_9(tmp_path):
         points = [decode(stroke)[4][0].tolist() for stroke in drawing.canvas.strokes]
         assert len({tuple(p) for p in points}) == 40
     assert process.stop() == 0
+
+
+async def test_tanks_fight(process):
+    bots = start("tank_bots.py", process.tanks)
+    try:
+        lines = [await asyncio.to_thread(bots.stdout.readline) for _ in range(3)]
+    finally:
+        bots.terminate()
+        await output(bots)
+    assert all(" life at " in line for line in lines), lines
 
 
 async def test_a_bot_answers(process):

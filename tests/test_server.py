@@ -514,6 +514,90 @@ def test_a_slow_reader_that_wakes_up_sees_the_canvas(process):
     assert packets.decode(slow.next(packets.LOBBY_FREEZE_STATE), True) == (0,)
 
 
+class Frames:
+    """A WebSocket on a bare socket, which reads when it is told to and checks every frame."""
+
+    def __init__(self, process, name, buffer=4096):
+        host, port = process.web.removeprefix("http://").split(":")
+        self.socket = socket.socket()
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+        self.socket.connect((host, int(port)))
+        self.socket.sendall(
+            b"GET /ws/paint HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        )
+        self.name = name
+        self.data = b""
+        self.pongs = 0
+        self.packets = []
+        while b"\r\n\r\n" not in self.data:
+            self.data += self.socket.recv(100)
+        self.data = self.data.partition(b"\r\n\r\n")[2]
+        self.send(packets.CREATE_ACCOUNT, "pw").send(packets.CONNECTION, "pw")
+
+    def frame(self, opcode, data):
+        size = (
+            bytes([0x80 | len(data)])
+            if len(data) < 126
+            else b"\xfe" + struct.pack(">H", len(data))
+        )
+        self.socket.sendall(bytes([0x80 | opcode]) + size + bytes(4) + data)
+
+    def send(self, kind, *values):
+        self.frame(2, kind.encode_request(DATE, self.name, *values))
+        return self
+
+    def read(self, limit):
+        """At most so many bytes."""
+        self.data += self.socket.recv(limit)
+        while len(self.data) >= 4:
+            size, at = self.data[1], 2
+            if size == 126:
+                size, at = struct.unpack_from(">H", self.data, 2)[0], 4
+            if len(self.data) < at + size:
+                return
+            opcode, payload = self.data[0], self.data[at : at + size]
+            self.data = self.data[at + size :]
+            assert opcode in (0x82, 0x8A), "the stream is out of step"
+            if opcode == 0x8A:
+                self.pongs += 1
+            else:
+                assert len(_codec.split(payload)) == 1
+                self.packets.append(payload)
+
+
+def test_websocket_frames_stay_whole_whatever_the_socket_takes(process):
+    """Direct sends, what they leave over, private answers and pongs, to a reader in no hurry."""
+    rng = random.Random(5)
+    ada = Raw(process.paint).login("ada")
+    ada.send(packets.LOBBY_CREATION, lobby("d", "ada")).next(packets.LOBBY_CREATION)
+    slow = Frames(process, b"slow")
+    slow.send(packets.LOBBY_CONNECT, lobby("d"))
+    while [p[2] for p in slow.packets].count(packets.LOBBY_FREEZE_STATE.id) < 2:
+        slow.read(4096)
+    drawn = 400
+    for x in range(drawn):
+        ada.send(packets.ADD_STROKE, 0, RED, 1, 1, [[x, 0]] * rng.choice((1, 20, 250)))
+        if rng.random() < 0.3:
+            slow.frame(9, b"ping")
+        if rng.random() < 0.2:
+            slow.send(packets.LOBBY_FETCH)
+        if rng.random() < 0.5:
+            slow.read(rng.choice((10, 1000, 4000)))
+        if rng.random() < 0.3:
+            ada.send(packets.LOBBY_FETCH).next(packets.LOBBY_FETCH)
+    slow.socket.settimeout(20)
+
+    def strokes():
+        return [p for p in slow.packets if p[2] == packets.ADD_STROKE.id]
+
+    while len(strokes()) < drawn:
+        slow.read(65536)
+    assert [packets.decode(p)[4][0][0] for p in strokes()] == list(range(drawn))
+    assert slow.pongs > 50
+    slow.socket.close()
+
+
 # ---------------------------------------------------------------- attackers
 def test_attackers_do_not_disturb_honest_people(process):
     rng = random.Random(3)

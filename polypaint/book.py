@@ -89,11 +89,18 @@ class Book:
         now: float,
     ) -> None:
         """Have `then(document, now)` called, see `FetchDocument`; at once if it is here."""
-        for changes in (self._changes, self._saving or {}):
-            if (kind, key) in changes:
-                then(changes[kind, key], now)
-                return
-        self._ground.effects.append(FetchDocument(kind, key, then, failed))
+
+        def answered(document: bytes | None, now: float) -> None:
+            for changes in (self._changes, self._saving or {}):
+                if (kind, key) in changes:  # newer than what the store has
+                    document = changes[kind, key]
+                    break
+            then(document, now)
+
+        if (kind, key) in self._changes or (kind, key) in (self._saving or {}):
+            answered(None, now)
+        else:
+            self._ground.effects.append(FetchDocument(kind, key, answered, failed))
 
     def save(self, _now: float) -> None:
         """Have the store keep what it does not have yet."""

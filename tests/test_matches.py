@@ -473,6 +473,33 @@ def test_spectators(world):
     assert not world.matches.table.matches[code].spectators
 
 
+def test_a_spectator_may_go_and_come_back_as_a_player(world):
+    code = create(world)
+    eve = talk(world).send(requete="spectateur", code_partie=code)
+    eve.take()
+    eve.send(requete="deconnexion", id_publique="eve", id_privee="pw", rid=1)
+    assert eve.last() == {"reponse": "deconnecte", "rid": 1}
+    for name in ("eve", "zoe"):
+        eve.send(requete="connexion", id_publique=name, id_privee="pw", code_partie=code)
+        assert eve.last()["reponse"] == "infos"
+        eve.send(requete="deconnexion", id_publique=name, id_privee="pw")
+    assert world.matches.table.matches[code].seats == {}
+
+
+def test_how_it_ended_can_be_seen_after_a_restart(world):
+    code, ada, bob = started(world)
+    finish(ada, bob)
+    again = World(world.store, world.journal, world.now, seed=1)
+    infos = enter(again, "bob", code).last()
+    assert infos["infos_partie"]["etat"] == "TERMINEE"
+    assert infos["infos_partie"]["jeu_etat"]["gagnant"] == "ada"
+    assert infos["statut"] == "defaite"
+    assert again.store.results == {}
+    again.advance(table.RESULT_S + 2)
+    assert sorted(again.store.results.values()) == ["defaite", "victoire"]
+    assert again.matches.table.matches == {}
+
+
 def test_a_full_disk_refuses_what_would_be_lost(world):
     _, ada, bob = started(world)
     world.ground.read_only = True

@@ -103,6 +103,7 @@ class Match:
         if message["reponse"] == "infos":
             self.infos = message["infos_partie"]
             self.game, self.seq = self.infos["jeu_etat"], self.infos["seq"]
+            self.statut = message.get("statut", self.statut)
         else:
             self.game, self.seq = message["update_partie"]["jeu_etat"], message["seq"]
             self.statut = message.get("statut", self.statut)

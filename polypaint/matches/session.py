@@ -108,8 +108,6 @@ class MatchSession(Conversation):
         if self.match is not None:
             other = self.seat is not None and self.name != name
             raise error("identite" if other else "occupe")
-        if self.name and self.name != name:
-            raise error("identite", "this connection is somebody else's already")
         self.service.table.find(name, message.get("code_partie"))  # before hashing for nothing
         self.waiting = True
         self._entering = message
@@ -149,10 +147,11 @@ class MatchSession(Conversation):
 
     @handles(messages.DECONNEXION)
     def _leave(self, message: dict[str, Any], now: float) -> None:
-        self._must_be(message["id_publique"])
-        private = message["id_privee"]
-        if not hmac.compare_digest(private.encode(), self._private.encode()):
-            raise error("identite")
+        if self.match is None or self.seat is not None:  # else a spectator, who may just go
+            self._must_be(message["id_publique"])
+            private = message["id_privee"]
+            if not hmac.compare_digest(private.encode(), self._private.encode()):
+                raise error("identite")
         self.service.table.leave(self, now)
         self.over = False
         self.reply({"reponse": "deconnecte"}, message.get("rid"))

@@ -449,6 +449,8 @@ class MatchServer:
     ) -> None:
         for viewer, session in match.viewers():
             message = {"reponse": "infos", "infos_partie": match.infos(viewer)}
+            if match.state == OVER and viewer is not None:
+                message["statut"] = match.results[viewer]
             if session is asker:
                 session.reply(message, rid)
             else:
@@ -672,11 +674,10 @@ class MatchServer:
             return
         if match.state == OVER:
             for seat in match.seats.values():
-                if seat.state != GONE:
-                    seat.state = GONE
-                    self._release(seat.name, match.code)
-                self._report(match, seat, now)
+                if seat.state == GONE:
+                    self._report(match, seat, now)
             self._arrange(match)
+            self._replace_timer(match, now + RESULT_S, self._everybody_gone)
             return
         for seat in match.seats.values():
             if seat.state != GONE:

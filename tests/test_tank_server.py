@@ -92,11 +92,15 @@ async def test_bots_fight_to_the_end(tmp_path):
             async with asyncio.timeout(60):
                 await asyncio.gather(*playing)
             assert server.tanks.counters["kicks"] == 0
-            assert sum(b.coin for b in bots) >= 100
+            assert sum(b.coin for b in bots) >= 80
         await until(lambda: not server.tanks._results)
         status, body = await asyncio.to_thread(http, server.addresses["web"] + "/api/players")
         assert status == 200
-        assert sum(p["victoires"] for p in json.loads(body)) == 1
+        players = json.loads(body)
+        assert len(players) == 4
+        assert all(p["victoires"] + p["defaites"] + p["nuls"] == 1 for p in players)
+        won, drawn = (sum(p[key] for p in players) for key in ("victoires", "nuls"))
+        assert (won, drawn > 1) in ((1, False), (0, True))
 
 
 async def test_company_comes_and_goes(tmp_path, monkeypatch):

@@ -19,7 +19,7 @@ from polypaint.net.passwords import Passwords
 from polypaint.paint import picture
 from polypaint.recovery import Report, recover
 from polypaint.settings import Settings
-from polypaint.store.sqlite import DataFolder
+from polypaint.store.folder import DataFolder
 from polypaint.tanks.moderation import Conduct
 from polypaint.tanks.service import CONDUCT
 
@@ -31,8 +31,9 @@ async def _open(settings: Settings) -> AsyncIterator[DataFolder]:
     """The data folder, for this process alone. Raises StoreError."""
     if not settings.data.is_dir():
         raise SettingsError(f"there is no data folder {settings.data}; name it with --data")
-    folder = DataFolder(settings.data)
+    folder = DataFolder(settings.data, store=settings.store)
     try:
+        await folder.store.start()
         yield folder
     finally:
         await folder.close()

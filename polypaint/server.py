@@ -48,7 +48,7 @@ from polypaint.net.tcp import TcpConnection
 from polypaint.paint.service import PaintService
 from polypaint.recovery import recover
 from polypaint.settings import Settings
-from polypaint.store.sqlite import DataFolder
+from polypaint.store.folder import DataFolder
 from polypaint.tanks.moderation import Words
 from polypaint.tanks.service import TankService
 
@@ -75,7 +75,7 @@ class Server:
         self.ready = False
         self._loop = asyncio.get_running_loop()
         epoch = time.time() - self._loop.time()
-        self._folder = DataFolder(settings.data, settings.durability)
+        self._folder = DataFolder(settings.data, settings.durability, settings.store)
         self.store, self.journal = self._folder.store, self._folder.journal
         self.ground = Ground(settings, epoch, lambda: self.flusher.schedule())
         self.book = Book(self.ground)
@@ -145,6 +145,7 @@ class Server:
         """Recover what the last run left, then listen. Raises StoreError, SettingsError."""
         await self._passwords.start()
         began = time.monotonic()
+        await self.store.start()
         report = await recover(self.store, self.journal)
         for problem in report.problems:
             log.error("recovery", problem=problem)

@@ -37,7 +37,10 @@ class Settings(BaseSettings):
         None, description="Name or address that matches tell players to connect to (host)."
     )
     data: Path = Field(Path("polypaint-data"), description="Folder in which everything is kept.")
-    store: str = Field("sqlite", description="Where everything is kept: sqlite.")
+    store: str = Field(
+        "sqlite",
+        description="Where everything is kept: sqlite (in the data folder), or mongodb://…",
+    )
     bus: str = Field("local", description="How processes share lobbies: local (one process).")
     bcrypt_rounds: int = Field(12, ge=4, le=31, description="Cost of a password hash: 2^rounds.")
     seat_hold: float = Field(
@@ -92,8 +95,8 @@ class Settings(BaseSettings):
     @field_validator("store")
     @classmethod
     def _known_store(cls, store: str) -> str:
-        if store != "sqlite":
-            raise ValueError("the store is `sqlite`")
+        if store != "sqlite" and not store.startswith(("mongodb://", "mongodb+srv://")):
+            raise ValueError("the store is `sqlite`, `mongodb://…` or `mongodb+srv://…`")
         return store
 
     @field_validator("bus")

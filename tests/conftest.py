@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -137,6 +138,64 @@ def http(url: str, data: bytes | None = None, method: str = "GET", **headers: st
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.read()
+
+
+def mongo_program() -> list[str] | None:
+    """How to start a server that speaks MongoDB's protocol; None when there is none."""
+    if (mongod := shutil.which("mongod")) is not None:
+        return [mongod, "--bind_ip", "127.0.0.1", "--dbpath", "{data}", "--port", "{port}"]
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    ferretdb = cache / "polypaint-fast/ferretdb-1.24.0"
+    if not ferretdb.exists():
+        return None
+    return [
+        str(ferretdb), "--handler=sqlite", "--sqlite-url=file:{data}/", "--state-dir={data}",
+        "--listen-addr=127.0.0.1:{port}", "--debug-addr=-", "--telemetry=disable",
+        "--log-level=error",
+    ]  # fmt: skip
+
+
+class Mongo:
+    """A real server that speaks MongoDB's protocol, which can be stopped and started again."""
+
+    def __init__(self, program: list[str], data: Path) -> None:
+        self.port = lasting_port()
+        self._argv = [part.format(data=data, port=self.port) for part in program]
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def uri(self, database: str) -> str:
+        return f"mongodb://127.0.0.1:{self.port}/{database}"
+
+    def start(self) -> "Mongo":
+        self._child = subprocess.Popen(
+            self._argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        deadline = time.monotonic() + START_S
+        while time.monotonic() < deadline:
+            with (
+                contextlib.suppress(OSError),
+                socket.create_connection(("127.0.0.1", self.port), 1),
+            ):
+                return self
+            time.sleep(0.02)
+        raise AssertionError("the database does not start")
+
+    def stop(self) -> None:
+        if self._child is not None:
+            self._child.kill()
+            self._child.wait()
+            self._child = None
+
+
+@pytest.fixture(scope="session")
+def mongo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mongo]:
+    """A started database."""
+    program = mongo_program()
+    if program is None:
+        pytest.skip("needs a database: install mongod, or build FerretDB with ci/ferretdb")
+    server = Mongo(program, tmp_path_factory.mktemp("mongo")).start()
+    yield server
+    server.stop()
 
 
 @pytest.fixture

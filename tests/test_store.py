@@ -15,7 +15,8 @@ from polypaint.paint.lobbies import LobbyInfo
 from polypaint.recovery import recover
 from polypaint.store import StoredLobby
 from polypaint.store import sqlite as sqlite_module
-from polypaint.store.sqlite import DataFolder, SqliteJournal, SqliteStore, torn_bytes
+from polypaint.store.folder import DataFolder
+from polypaint.store.sqlite import SqliteJournal, SqliteStore, torn_bytes
 
 from .test_session import stroke
 from .world import World

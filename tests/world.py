@@ -59,6 +59,9 @@ class MemoryStore:
         self.results: dict[tuple[str, str], str] = {}
         self.conflicts: list[tuple[str, str, str]] = []
 
+    async def start(self) -> None:
+        pass
+
     async def write(self, changes: Changes) -> None:
         if self.broken:
             raise StoreError("broken")

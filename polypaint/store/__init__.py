@@ -58,6 +58,9 @@ HISTORY_MAX: Final = 1000
 class Store(Protocol):
     """What is kept. Every method raises StoreError; writing, StoreFull too."""
 
+    async def start(self) -> None:
+        """Make ready what is there, or make it anew; called once, before anything else."""
+
     async def password_hash(self, name: str) -> bytes | None:
         """The bcrypt hash of an account; None when there is no such account."""
 
@@ -85,7 +88,7 @@ class Store(Protocol):
         """Forget a drawing, if it is there."""
 
     async def write(self, changes: Changes) -> None:
-        """Keep these documents, forget those that are None, in one step."""
+        """Keep these documents, forget those that are None; after a StoreError, all again."""
 
     async def read(self, kind: str) -> list[tuple[str, bytes]]:
         """All documents of a kind: (key, JSON), by key."""

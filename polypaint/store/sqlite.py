@@ -10,8 +10,6 @@ Must never be imported by the domain. Counterpart: `polypaint.store`, the contra
 
 import asyncio
 import errno
-import fcntl
-import os
 import sqlite3
 import time
 import zlib
@@ -21,13 +19,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, TypeVar
 
-import numpy as np
 import orjson
 
 from polypaint.book import Changes
 from polypaint.errors import StoreError, StoreFull
 from polypaint.paint.lobbies import LobbyInfo
 from polypaint.store import HISTORY_MAX, Counted, PlayerRecord, StoredAccount, StoredLobby
+from polypaint.store.blobs import joined, split
 
 PART_BYTES: Final = 4 << 20
 RESERVE_BYTES: Final = 4 << 20
@@ -165,38 +163,6 @@ def _open(path: Path, versions: tuple[str, ...], synchronous: str) -> sqlite3.Co
     return db
 
 
-class DataFolder:
-    """A folder that one process uses at a time. Raises StoreError when another does."""
-
-    def __init__(self, path: Path, durability: str = "process") -> None:
-        self.path = path
-        self._lock = -1
-        with _Translated(f"the data folder {path}"):
-            path.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(self._lock)
-            raise StoreError(
-                f"the data folder {path} is in use by another polypaint-fast; "
-                "stop it, or choose another folder with --data"
-            ) from None
-        synchronous = "FULL" if durability == "power" else "OFF"
-        try:
-            self.store = SqliteStore(path / "store.db", synchronous)
-            self.journal = SqliteJournal(path / "journal.db", synchronous)
-        except BaseException:
-            os.close(self._lock)
-            raise
-
-    async def close(self) -> None:
-        """Release everything."""
-        await self.store.close()
-        self.journal.close()
-        os.close(self._lock)
-
-
 class SqliteStore:
     """See `polypaint.store.Store`."""
 
@@ -211,6 +177,9 @@ class SqliteStore:
             raise AssertionError("unreachable")
 
         return await asyncio.get_running_loop().run_in_executor(self._thread, translated)
+
+    async def start(self) -> None:
+        """See `polypaint.store.Store`: the file was opened, and brought up to date, at once."""
 
     async def password_hash(self, name: str) -> bytes | None:
         """See `polypaint.store.Store`."""
@@ -302,7 +271,7 @@ class SqliteStore:
         if not meta:
             self._db.execute(_UPDATE, (*row, now, lobby.number))
             return
-        payload = zlib.compress(_joined(blobs), 1)
+        payload = zlib.compress(joined(blobs), 1)
         parts = [payload[at : at + PART_BYTES] for at in range(0, len(payload), PART_BYTES)]
         db = self._db
         with _Transaction(db):
@@ -323,7 +292,7 @@ class SqliteStore:
         parts = self._query("SELECT data FROM parts WHERE number = ? ORDER BY part", number)
         try:
             payload = zlib.decompress(b"".join(part for (part,) in parts))
-            return orjson.loads(rows[0][0]), _split(payload)
+            return orjson.loads(rows[0][0]), split(payload)
         except (zlib.error, ValueError) as error:
             raise StoreError(f"drawing number {number} is damaged: {error}") from error
 
@@ -390,24 +359,6 @@ _REPLACE: Final = (
     "protection = excluded.protection, passcode = excluded.passcode, seq = excluded.seq, "
     "meta = excluded.meta, saved = excluded.saved"
 )
-
-
-def _joined(blobs: list[bytes]) -> bytes:
-    """u32 count, u32 sizes, the blobs."""
-    sizes = np.array([len(blobs), *map(len, blobs)], "<u4")
-    return b"".join([sizes.tobytes(), *blobs])
-
-
-def _split(payload: bytes) -> list[bytes]:
-    """What `_joined` joined. Raises ValueError."""
-    count = int(np.frombuffer(payload, "<u4", 1)[0])
-    sizes = np.frombuffer(payload, "<u4", count, 4)
-    ends = np.cumsum(sizes, dtype=np.int64) + 4 + 4 * count
-    if count and int(ends[-1]) != len(payload):
-        raise ValueError("its blobs do not add up")
-    return [
-        payload[end - size : end] for end, size in zip(ends.tolist(), sizes.tolist(), strict=True)
-    ]
 
 
 class SqliteJournal:

@@ -148,6 +148,44 @@ async def test_a_seat_is_resumed_by_the_client(tmp_path):
                 looking.cancel()
 
 
+async def test_a_client_comes_back_when_it_is_cut_off_while_it_comes_back(tmp_path):
+    """A server that accepts and hangs up, again and again, before anything is answered."""
+    cut, cuts = True, 0
+    async with serving(tmp_path) as server:
+        host, port = server.addresses["matches"].split(":")
+
+        async def proxy(reader, writer):
+            nonlocal cuts
+            if cut:
+                cuts += 1
+                await reader.read(1)
+                writer.transport.abort()
+                return
+            inner, out = await asyncio.open_connection(host, int(port))
+
+            async def copy(source, sink):
+                while data := await source.read(4096):
+                    sink.write(data)
+                sink.close()
+
+            await asyncio.gather(copy(reader, out), copy(inner, writer))
+
+        proxied = await asyncio.start_server(proxy, "127.0.0.1", 0)
+        address = f"127.0.0.1:{proxied.sockets[0].getsockname()[1]}"
+        cut = False
+        async with connect_matches(address, "ada", "pw") as ada:
+            match = await ada.create("puissance4")
+            cut = True
+            ada._transport._writer.transport.abort()
+            await until(lambda: cuts >= 3)
+            cut = False
+            async with connect_matches(server.addresses["matches"], "bob", "pw") as bob:
+                await bob.join(match.code)
+                await until(lambda: match.state == "EN_COURS")
+                assert (await match.act(colonne=1))["seq"] == 1
+        proxied.close()
+
+
 async def test_draw_and_guess_in_a_real_lobby(tmp_path):
     async with serving(tmp_path) as server:
         matches, paint = server.addresses["matches"], server.addresses["paint"]

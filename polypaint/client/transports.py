@@ -117,7 +117,9 @@ class _Tcp(Transport):
         self._writer.close()
         try:
             async with asyncio.timeout(CLOSE_S):
-                await self._writer.wait_closed()
+                # Shielded: all who wait share one future, and one who is cancelled would take it
+                # from the others.
+                await asyncio.shield(self._writer.wait_closed())
         except TimeoutError:  # the server does not take what is still to be sent
             self._writer.transport.abort()
         except OSError:

@@ -1,16 +1,16 @@
-"""A conversation in JSON, one object a line, without I/O: what matches and tanks have in common.
+"""One connection's conversation, without I/O: what all protocols share, and those in JSON.
 
-Bytes in any chunks become lines, lines become objects, and `answer` says what comes of each. A
-conversation that waits for something reads no further; what had arrived is handled afterwards, in
-order. Too many lines that are not even JSON end it.
+In JSON, bytes in any chunks become lines, lines become objects, and `answer` says what comes of
+each. A conversation that waits for something reads no further; what had arrived is handled
+afterwards, in order.
 
-Must never do I/O or read a clock. Counterparts: `matches/session.py`, `tanks/session.py`;
-`paint/session.py` is the same for binary packets. Protocol: docs/matches.md, section 1.
+Must never do I/O or read a clock. Counterparts: `net/link.py` brings the bytes, the rooms'
+`session.py` have the messages. Protocol of the lines: docs/matches.md, section 1.
 """
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Final
 
 import orjson
@@ -84,7 +84,14 @@ def valid_rid(rid: Any) -> bool:
 
 
 class Conversation(ABC):
-    """See the module. name: empty until login. waiting: until something asked for comes back."""
+    """What a connection's conversation is to whoever brings its bytes and carries out its effects.
+
+    name: empty until login. waiting: until something asked for comes back; until then nothing more
+    is read. closing: why it ends; empty while it does not.
+    """
+
+    _inbox: Collection[Any]
+    """What has arrived and is not handled yet."""
 
     def __init__(self, ground: Ground, address: str, now: float) -> None:
         self.ground = ground
@@ -94,6 +101,73 @@ class Conversation(ABC):
         self.waiting = False
         self.closing = ""
         self.taken_at = now
+
+    # ------------------------------------------------------------ in
+    @abstractmethod
+    def receive(self, data: bytes, now: float) -> None:
+        """Bytes of a TCP stream, in any chunks."""
+
+    @abstractmethod
+    def receive_message(self, message: bytes, now: float) -> None:
+        """One WebSocket message. Raises ProtocolError when the connection must end for it."""
+
+    @abstractmethod
+    def work(self, now: float) -> None:
+        """Handle what has arrived, up to a message that has to wait for something.
+
+        Who does not read what they asked for is not heard either, until they do.
+        """
+
+    @abstractmethod
+    def password_checked(self, name: str, ok: bool, now: float) -> None:
+        """See `effects.Conversing`."""
+
+    @abstractmethod
+    def account_created(self, status: int, now: float) -> None:
+        """See `effects.Conversing`."""
+
+    @property
+    def busy(self) -> bool:
+        """Should no more be read for now?"""
+        return self.waiting or bool(self._inbox)
+
+    @property
+    def stalled(self) -> bool:
+        """Is there something that `work` could handle?"""
+        return bool(self._inbox) and not self.waiting and not self.closing
+
+    @abstractmethod
+    def lost(self, now: float) -> None:
+        """The connection is gone, whoever closed it."""
+
+    # ------------------------------------------------------------ out
+    def take(self, limit: int, now: float) -> bytes:
+        """Bytes to send next, see `Outbox.take`."""
+        self.taken_at = now
+        return self.outbox.take(limit)
+
+    def drained(self, now: float) -> None:  # noqa: B027
+        """The connection has taken everything."""
+
+    def backlogged(self, now: float) -> None:  # noqa: B027
+        """The connection takes no more bytes for now."""
+
+    @abstractmethod
+    def lagging(self, now: float) -> None:
+        """Too much waits to be sent."""
+
+    def close(self, reason: str) -> None:
+        """End the conversation; what stands in the outbox is still sent."""
+        if not self.closing:
+            self.closing = reason
+            self.ground.effects.append(effects.Close(self, reason))
+
+
+class JsonConversation(Conversation):
+    """One JSON object a line, or a WebSocket message; too many lines that are none end it."""
+
+    def __init__(self, ground: Ground, address: str, now: float) -> None:
+        super().__init__(ground, address, now)
         self._lines = Lines()
         self._inbox: deque[bytes | None] = deque()
         self._faults: deque[float] = deque(maxlen=FAULTS_MAX)
@@ -112,22 +186,14 @@ class Conversation(ABC):
     def disconnected(self, now: float) -> None:
         """The connection is gone."""
 
-    @abstractmethod
-    def password_checked(self, name: str, ok: bool, now: float) -> None:
-        """See `effects.Conversing`."""
-
-    @abstractmethod
-    def account_created(self, status: int, now: float) -> None:
-        """See `effects.Conversing`."""
-
     # ------------------------------------------------------------ in
     def receive(self, data: bytes, now: float) -> None:
-        """Bytes of a TCP stream, in any chunks."""
+        """See `Conversation.receive`."""
         self._inbox.extend(self._lines.feed(data))
         self.work(now)
 
     def receive_message(self, message: bytes, now: float) -> None:
-        """One WebSocket message."""
+        """See `Conversation.receive_message`."""
         if len(message) > LINE_BYTES_MAX:
             self._inbox.append(None)
         elif message.strip():
@@ -135,10 +201,7 @@ class Conversation(ABC):
         self.work(now)
 
     def work(self, now: float) -> None:
-        """Handle what has arrived, up to a message that has to wait for something.
-
-        Who does not read what they asked for is not heard either, until they do.
-        """
+        """See `Conversation.work`."""
         limit = self.ground.settings.backlog_bytes_max
         while self._inbox and not self.waiting and not self.closing and self.outbox.queued < limit:
             line = self._inbox.popleft()
@@ -157,16 +220,6 @@ class Conversation(ABC):
         if len(self._faults) == FAULTS_MAX and now - self._faults[0] <= FAULTS_S:
             self.close(f"{FAULTS_MAX} messages that were none within {FAULTS_S:g} s")
 
-    @property
-    def busy(self) -> bool:
-        """Should no more be read for now?"""
-        return self.waiting or bool(self._inbox)
-
-    @property
-    def stalled(self) -> bool:
-        """Is there something that `work` could handle?"""
-        return bool(self._inbox) and not self.waiting and not self.closing
-
     def resume(self, now: float) -> None:
         """What was waited for has come."""
         self.waiting = False
@@ -174,7 +227,7 @@ class Conversation(ABC):
         self.work(now)
 
     def lost(self, now: float) -> None:
-        """The connection is gone, whoever closed it."""
+        """See `Conversation.lost`."""
         self.closing = self.closing or "connection lost"
         self.ground.gone(self.address, stranger=not self.name)
         self.disconnected(now)
@@ -184,26 +237,9 @@ class Conversation(ABC):
         """Send one object. Strings that JSON cannot carry have been refused on the way in."""
         self.outbox.push(line(message))
 
-    def take(self, limit: int, now: float) -> bytes:
-        """Bytes to send next, see `Outbox.take`."""
-        self.taken_at = now
-        return self.outbox.take(limit)
-
-    def drained(self, now: float) -> None:  # noqa: B027
-        """The connection has taken everything."""
-
-    def backlogged(self, now: float) -> None:  # noqa: B027
-        """The connection takes no more bytes for now."""
-
     def lagging(self, _now: float) -> None:
-        """Too much waits to be sent."""
+        """See `Conversation.lagging`: nothing here can take the place of what waits."""
         self.close("does not read what it is sent")
-
-    def close(self, reason: str) -> None:
-        """End the conversation; what stands in the outbox is still sent."""
-        if not self.closing:
-            self.closing = reason
-            self.ground.effects.append(effects.Close(self, reason))
 
 
 def line(message: Any) -> bytes:

@@ -35,6 +35,7 @@ from polypaint._codec import Outbox
 from polypaint.book import Book
 from polypaint.bus.local import LocalBus
 from polypaint.company import Company
+from polypaint.conversation import Conversation
 from polypaint.errands import Errands
 from polypaint.errors import SettingsError, StoreFull
 from polypaint.flush import Flusher
@@ -42,7 +43,7 @@ from polypaint.ground import Ground
 from polypaint.matches.games import Game
 from polypaint.matches.service import MatchService
 from polypaint.net.http import Pages, protocol_factory
-from polypaint.net.link import Link, Room, Session
+from polypaint.net.link import Link, Room
 from polypaint.net.passwords import Passwords
 from polypaint.net.tcp import TcpConnection
 from polypaint.paint.service import PaintService
@@ -272,7 +273,7 @@ class Server:
             for lobby in self.paint.lobbies.values()
         )
 
-    def _sessions(self) -> list[Session]:
+    def _sessions(self) -> list[Conversation]:
         return [link.session for link in self._links.values() if link.session is not None]
 
     async def run(self) -> None:
@@ -291,14 +292,14 @@ class Server:
         """See `net.link.Shell`."""
         return self._loop.time()
 
-    def connect(self, link: Link, room: Room, address: str) -> Session | None:
+    def connect(self, link: Link, room: Room, address: str) -> Conversation | None:
         """See `net.link.Shell`."""
-        session: Session | None = room.connect(address, self.now(), link.rtt_s)
+        session: Conversation | None = room.connect(address, self.now(), link.rtt_s)
         if session is not None:
             self._links[session.outbox.id] = link
         return session
 
-    def disconnect(self, session: Session) -> None:
+    def disconnect(self, session: Conversation) -> None:
         """See `net.link.Shell`."""
         self._links.pop(session.outbox.id, None)
         session.lost(self.now())

@@ -1,7 +1,7 @@
 """One connection's conversation about matches: requests in, answers out.
 
 Every request takes the same path: one JSON object → its `rid` → may it ask so often → is it known
-→ its fields → its handler in `HANDLERS`. Handlers raise what is wrong; `answer` alone tells it.
+→ its fields → its handler in `handles`. Handlers raise what is wrong; `answer` alone tells it.
 
 Must never do I/O. Counterparts: `service.py` has the roles; `messages.py` declares the requests.
 Protocol: docs/matches.md, sections 1-3.
@@ -12,9 +12,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from polypaint import effects
-from polypaint.conversation import Bucket, Conversation, loads, valid_rid
+from polypaint.conversation import Bucket, JsonConversation, loads, valid_rid
+from polypaint.handlers import Handlers
 from polypaint.matches import messages
-from polypaint.matches.messages import REQUESTS, Error, Request, error
+from polypaint.matches.messages import REQUESTS, Error, error
 from polypaint.matches.table import Match, Seat
 
 if TYPE_CHECKING:
@@ -24,21 +25,10 @@ RATE: Final = 100.0
 BURST: Final = 200.0
 
 Handler: TypeAlias = "Callable[[MatchSession, dict[str, Any], float], None]"
-HANDLERS: Final[dict[str, Handler]] = {}
+handles: Final = Handlers[Handler]("name")
 
 
-def handles(request: Request) -> Callable[[Handler], Handler]:
-    """Make a method of MatchSession the handler of a request. Raises ImportError for a second."""
-
-    def register(handler: Handler) -> Handler:
-        if HANDLERS.setdefault(request.name, handler) is not handler:
-            raise ImportError(f"{request.name} has two handlers")
-        return handler
-
-    return register
-
-
-class MatchSession(Conversation):
+class MatchSession(JsonConversation):
     """See the module. match, seat: what this connection is at; a spectator has no seat."""
 
     def __init__(self, service: "MatchService", address: str, now: float) -> None:
@@ -54,7 +44,7 @@ class MatchSession(Conversation):
 
     # ------------------------------------------------------------ every request
     def answer(self, line: bytes, now: float) -> None:
-        """See `Conversation.answer`."""
+        """See `JsonConversation.answer`."""
         message = loads(line)
         rid = message.get("rid")
         if not valid_rid(rid):
@@ -70,7 +60,7 @@ class MatchSession(Conversation):
             if request is None:
                 raise error("inconnu")
             request.check(message)
-            HANDLERS[name](self, message, now)
+            handles[name](self, message, now)
         except Error as refusal:
             self.refuse(refusal, rid)
 
@@ -84,11 +74,11 @@ class MatchSession(Conversation):
         self.reply({"erreur": refusal.code, "message": str(refusal)}, rid)
 
     def faulty(self, reason: str, too_long: bool) -> None:
-        """See `Conversation.faulty`."""
+        """See `JsonConversation.faulty`."""
         self.refuse(error("trop_grand" if too_long else "json", reason), None)
 
     def disconnected(self, now: float) -> None:
-        """See `Conversation.disconnected`."""
+        """See `JsonConversation.disconnected`."""
         self.service.disconnected(self, now)
 
     # ------------------------------------------------------------ the manager's
@@ -179,5 +169,4 @@ class MatchSession(Conversation):
         self.service.stats.ranking(self, message.get("rid"))
 
 
-if HANDLERS.keys() != REQUESTS.keys():
-    raise ImportError(f"without a handler, or the reverse: {HANDLERS.keys() ^ REQUESTS.keys()}")
+handles.must_be(REQUESTS.values())

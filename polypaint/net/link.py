@@ -13,55 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from polypaint._codec import Outbox
+from polypaint.conversation import Conversation
 
 TAKE_BYTES: Final = 256 * 1024
 TRANSPORT_BYTES: Final = 256 * 1024
 RTT_OFFSET: Final = 68
 """Of tcpi_rtt (u32, µs) in the kernel's tcp_info."""
-
-
-class Session(Protocol):
-    """A conversation without I/O, as links see it: `paint.session.Session` and its like."""
-
-    outbox: Outbox
-    name: str
-    address: str
-
-    @property
-    def busy(self) -> bool:
-        """Should no more be read for now?"""
-
-    @property
-    def stalled(self) -> bool:
-        """Is there something that `work` could handle?"""
-
-    def receive(self, data: bytes, now: float) -> None:
-        """Bytes of a TCP stream, in any chunks."""
-
-    def receive_message(self, message: bytes, now: float) -> None:
-        """One WebSocket message. Raises ProtocolError when the connection must end for it."""
-
-    def work(self, now: float) -> None:
-        """Handle what has arrived."""
-
-    def take(self, limit: int, now: float) -> bytes:
-        """Bytes to send next."""
-
-    def drained(self, now: float) -> None:
-        """The connection has taken everything."""
-
-    def backlogged(self, now: float) -> None:
-        """The connection takes no more bytes for now."""
-
-    def lagging(self, now: float) -> None:
-        """Too much waits to be sent."""
-
-    def close(self, reason: str) -> None:
-        """End the conversation."""
-
-    def lost(self, now: float) -> None:
-        """The connection is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +42,10 @@ class Shell(Protocol):
     def now(self) -> float:
         """Seconds on the server's clock."""
 
-    def connect(self, link: "Link", room: Room, address: str) -> Session | None:
+    def connect(self, link: "Link", room: Room, address: str) -> Conversation | None:
         """A session for a new connection from this address; None when there are too many."""
 
-    def disconnect(self, session: Session) -> None:
+    def disconnect(self, session: Conversation) -> None:
         """The connection of this session is gone."""
 
     def settle(self) -> None:
@@ -106,7 +63,7 @@ class Link:
         self.room = room
         self.transport = transport
         self.paused_at: float | None = None
-        self.session: Session | None = None
+        self.session: Conversation | None = None
         self._reading = True
         self._checking = False
         self._loop = asyncio.get_running_loop()

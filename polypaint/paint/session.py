@@ -2,7 +2,7 @@
 
 The same object serves TCP (`receive`, any chunks) and WebSocket (`receive_message`, one message).
 Every packet takes the same path: header → is it allowed now (`Packet.when`) → its handler in
-`HANDLERS`. Handlers raise what is wrong; `_handle` alone decides what that costs the peer.
+`handles`. Handlers raise what is wrong; `_handle` alone decides what that costs the peer.
 
 Must never do I/O or read a clock. Counterparts: `service.py` moves people between lobbies,
 `net/tcp.py` and `net/websocket.py` bring the bytes. Protocol: docs/protocol.md, sections 1-9.
@@ -13,10 +13,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from polypaint import _codec, effects
-from polypaint._codec import Outbox, Splitter
+from polypaint._codec import Splitter
 from polypaint.accounts import is_name, is_password
+from polypaint.conversation import Conversation
 from polypaint.effects import ACCOUNT_CREATED, ACCOUNT_REFUSED
 from polypaint.errors import ProtocolError, Refused
+from polypaint.handlers import Handlers
 from polypaint.paint import packets
 from polypaint.paint.channels import Channel, is_channel_name, split_message
 from polypaint.paint.lobbies import Lobby, LobbyInfo, Member
@@ -32,38 +34,21 @@ REJECTED_S: Final = 60.0
 NOTED_EVERY: Final = 10
 
 Handler: TypeAlias = "Callable[[Session, bytes, float], None]"
-HANDLERS: Final[dict[int, Handler]] = {}
+handles: Final = Handlers[Handler]("id")
 
 
-def handles(*kinds: Packet) -> Callable[[Handler], Handler]:
-    """Make a method of Session the handler of these packets. Raises ImportError for a second."""
-
-    def register(handler: Handler) -> Handler:
-        for kind in kinds:
-            if HANDLERS.setdefault(kind.id, handler) is not handler:
-                raise ImportError(f"{kind.name} has two handlers")
-        return handler
-
-    return register
-
-
-class Session:
-    """See the module. name: empty until login. waiting: until something asked for comes back."""
+class Session(Conversation):
+    """See the module. member: in `lobby`, if any; channels: by name."""
 
     def __init__(
         self, service: "PaintService", address: str, now: float, rtt_s: Callable[[], float]
     ) -> None:
+        super().__init__(service.ground, address, now)
         self.service = service
-        self.address = address
-        self.outbox = Outbox(service.turn)
-        self.name = ""
         self.name_bytes = b""
         self.channels: dict[str, Channel] = {}
         self.lobby: Lobby | None = None
         self.member: Member | None = None
-        self.waiting = False
-        self.closing = ""
-        self.taken_at = now
         self._rtt_s = rtt_s
         self._backlogged_at: float | None = None
         self._splitter = Splitter()
@@ -74,7 +59,7 @@ class Session:
 
     # ------------------------------------------------------------ in
     def receive(self, data: bytes, now: float) -> None:
-        """Bytes of a TCP stream, in any chunks."""
+        """See `Conversation.receive`."""
         self._inbox += self._splitter.feed(data)
         self.work(now)
 
@@ -85,10 +70,7 @@ class Session:
         self.work(now)
 
     def work(self, now: float) -> None:
-        """Handle what has arrived, up to a packet that has to wait for something.
-
-        Who does not read what they asked for is not heard either, until they do.
-        """
+        """See `Conversation.work`."""
         limit = self.service.settings.backlog_bytes_max
         inbox = self._inbox
         at = 0
@@ -116,32 +98,17 @@ class Session:
             self.close("framing lost: a size field is smaller than its packet")
 
     @property
-    def busy(self) -> bool:
-        """Should no more be read for now?"""
-        return self.waiting or bool(self._inbox)
-
-    @property
-    def stalled(self) -> bool:
-        """Is there something that `work` could handle?"""
-        return bool(self._inbox) and not self.waiting and not self.closing
-
-    @property
     def held(self) -> bool:
         """Do packets of this session wait for its lobby to thaw? Later ones wait behind them."""
         return self.lobby is not None and any(guest is self for guest, _ in self.lobby.held)
 
     def lost(self, now: float) -> None:
-        """The connection is gone."""
+        """See `Conversation.lost`."""
         self._deadline.cancel()
         self.closing = self.closing or "connection lost"
         self.service.disconnected(self, now)
 
     # ------------------------------------------------------------ out
-    def take(self, limit: int, now: float) -> bytes:
-        """Bytes to send next, see `Outbox.take`."""
-        self.taken_at = now
-        return self.outbox.take(limit)
-
     def lagging(self, now: float) -> None:
         """Too much waits to be sent: the canvas will take its place."""
         self.service.lagging(self, now)
@@ -149,7 +116,7 @@ class Session:
             self.close("does not read what it asked for")
 
     def backlogged(self, now: float) -> None:
-        """The connection takes no more bytes for now."""
+        """See `Conversation.backlogged`."""
         if self._backlogged_at is None:
             self._backlogged_at = now
 
@@ -170,11 +137,9 @@ class Session:
         return 2 * self._rtt_s()
 
     def close(self, reason: str) -> None:
-        """End the conversation; what stands in the outbox is still sent."""
-        if not self.closing:
-            self.closing = reason
-            self._deadline.cancel()
-            self.service.effects.append(effects.Close(self, reason))
+        """See `Conversation.close`."""
+        self._deadline.cancel()
+        super().close(reason)
 
     # ------------------------------------------------------------ every packet
     def _handle(self, packet: bytes, now: float) -> None:
@@ -185,7 +150,7 @@ class Session:
             return
         try:
             self._permit(kind, packet)
-            HANDLERS[packet[2]](self, packet, now)
+            handles[packet[2]](self, packet, now)
         except (ProtocolError, Refused) as error:
             self.reject(packet, str(error), now)
 
@@ -398,6 +363,4 @@ def _channel_name(packet: bytes) -> str:
     return str(name)
 
 
-_EXPECTED = {k.id for k in PACKETS.values() if k.when not in (When.NEVER, When.IGNORED)}
-if set(HANDLERS) != _EXPECTED:
-    raise ImportError(f"packets without a handler, or the reverse: {set(HANDLERS) ^ _EXPECTED}")
+handles.must_be(k for k in PACKETS.values() if k.when not in (When.NEVER, When.IGNORED))

@@ -1,7 +1,7 @@
 """One connection's conversation about tanks: messages in, answers out.
 
 Every message takes the same path: one JSON object → its kind, by its keys → is it in place now →
-its fields → its handler in `HANDLERS`. Handlers raise what is wrong; `answer` alone tells it.
+its fields → its handler in `handles`. Handlers raise what is wrong; `answer` alone tells it.
 
 Must never do I/O. Counterparts: `service.py`; `messages.py` declares the messages.
 Protocol: docs/tanks.md, sections 1-5.
@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from polypaint import effects
 from polypaint.accounts import is_name, is_password
-from polypaint.conversation import Bucket, Conversation, line, loads, valid_rid
+from polypaint.conversation import Bucket, JsonConversation, line, loads, valid_rid
 from polypaint.effects import ACCOUNT_CREATED, NAME_TAKEN
+from polypaint.handlers import Handlers
 from polypaint.tanks import messages
 from polypaint.tanks.battle import Battle, Fighter
 from polypaint.tanks.economy import Profile
@@ -32,21 +33,10 @@ OTHERS: Final = (10.0, 40.0)
 """Of each: so many a second, and so many at once."""
 
 Handler: TypeAlias = "Callable[[TankSession, dict[str, Any], Any, float], None]"
-HANDLERS: Final[dict[str, Handler]] = {}
+handles: Final = Handlers[Handler]("name")
 
 
-def handles(kind: Kind) -> Callable[[Handler], Handler]:
-    """Make a method of TankSession the handler of a message. Raises ImportError for a second."""
-
-    def register(handler: Handler) -> Handler:
-        if HANDLERS.setdefault(kind.name, handler) is not handler:
-            raise ImportError(f"{kind.name} has two handlers")
-        return handler
-
-    return register
-
-
-class TankSession(Conversation):
+class TankSession(JsonConversation):
     """See the module. battle: where they are, if anywhere; fighter: their tank, if any."""
 
     def __init__(self, service: "TankService", address: str, now: float) -> None:
@@ -75,7 +65,7 @@ class TankSession(Conversation):
 
     # ------------------------------------------------------------ every message
     def answer(self, line: bytes, now: float) -> None:
-        """See `Conversation.answer`."""
+        """See `JsonConversation.answer`."""
         message = loads(line, parse)
         rid = message.get("rid")
         good = valid_rid(rid)
@@ -85,7 +75,7 @@ class TankSession(Conversation):
             kind = kind_of(message)
             self._permit(kind, now)
             kind.check(message)
-            HANDLERS[kind.name](self, message, rid, now)
+            handles[kind.name](self, message, rid, now)
         except Error as refusal:
             self.say({"error": refusal.code, "crid": rid if good else None})
 
@@ -101,11 +91,11 @@ class TankSession(Conversation):
             raise error("not on a map")
 
     def faulty(self, reason: str, too_long: bool) -> None:
-        """See `Conversation.faulty`."""
+        """See `JsonConversation.faulty`."""
         self.say({"error": "bad json", "crid": None})
 
     def disconnected(self, now: float) -> None:
-        """See `Conversation.disconnected`."""
+        """See `JsonConversation.disconnected`."""
         self._deadline.cancel()
         self.service.disconnected(self, now)
 
@@ -301,5 +291,4 @@ class TankSession(Conversation):
             self._block(rid, "language", advertisement=True)
 
 
-if set(HANDLERS) != {kind.name for kind in KINDS}:
-    raise ImportError("messages without a handler, or the reverse")
+handles.must_be(KINDS)

@@ -91,11 +91,8 @@ class Book:
         """Have `then(document, now)` called, see `FetchDocument`; at once if it is here."""
 
         def answered(document: bytes | None, now: float) -> None:
-            for changes in (self._changes, self._saving or {}):
-                if (kind, key) in changes:  # newer than what the store has
-                    document = changes[kind, key]
-                    break
-            then(document, now)
+            newer = (self._saving or {}) | self._changes
+            then(newer.get((kind, key), document), now)
 
         if (kind, key) in self._changes or (kind, key) in (self._saving or {}):
             answered(None, now)

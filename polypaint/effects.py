@@ -1,7 +1,7 @@
 """What every room asks of the world. Each comes back as a call of the session that asked.
 
 Must never import anything that does it. Counterparts: `server.py` carries these out;
-`paint/effects.py`, `matches/effects.py` and `tanks/effects.py` hold what only one room asks.
+`paint/effects.py` and `matches/effects.py` hold what only one room asks.
 """
 
 from dataclasses import dataclass

@@ -37,7 +37,7 @@ log = structlog.get_logger()
 
 
 class Question(Protocol):
-    """Something that is read and handed to whoever asked."""
+    """Something that the store is asked, and its answer handed to whoever asked."""
 
     @property
     def then(self) -> Callable[[Any, float], None]:
@@ -49,7 +49,7 @@ class Question(Protocol):
 
 
 class Errands:
-    """See the module. links: by the ID of their session's outbox."""
+    """See the module. links: by the ID of their session's outbox. arm: sees to timers."""
 
     def __init__(
         self,
@@ -60,12 +60,13 @@ class Errands:
         book: Book,
         flusher: Flusher,
         links: dict[int, Link],
+        arm: Callable[[], None],
     ) -> None:
         self.store = store
         self.closing: list[tuple[Conversing, str]] = []
         """Sessions whose connections are to be closed once they have been sent everything."""
         self.renderer = ThreadPoolExecutor(1, "render")
-        self.arm: Callable[[], None] = lambda: None
+        self._arm = arm
         self._ground = ground
         self._passwords = passwords
         self._paint = paint
@@ -87,7 +88,7 @@ class Errands:
         pending = self._ground.effects
         if not pending:
             if self._ground.timers.changed:
-                self.arm()
+                self._arm()
             return
         if self._settling:
             return
@@ -102,7 +103,7 @@ class Errands:
                 pending.clear()
         finally:
             self._settling = False
-        self.arm()
+        self._arm()
 
     def close(self) -> None:
         """End the threads; work that waits for one is dropped."""
@@ -180,33 +181,33 @@ class Errands:
         self._spawn(self._documents_saved(effect))
 
     async def _documents_saved(self, effect: SaveDocuments) -> None:
-        ok = True
-        try:
-            await self.store.write(effect.changes)
-        except StoreError as error:
-            ok = False
-            log.error("storing documents", error=str(error))
+        ok = await self._kept("storing documents", self.store.write(effect.changes))
         effect.book.saved(ok, self._now())
         self._trim()
         self.settle()
+
+    async def _kept(
+        self, what: str, writing: Coroutine[Any, Any, None], **details: object
+    ) -> bool:
+        """Has the store done this? If not, the log says why."""
+        try:
+            await writing
+        except StoreError as error:
+            log.error(what, **details, error=str(error))
+            return False
+        return True
 
     def _fetch_document(self, effect: FetchDocument) -> None:
         self._ask(effect, self.store.read_one(effect.kind, effect.key))
 
     def _count_result(self, effect: match_effects.CountResult) -> None:
-        self._spawn(self._counted(effect))
+        self._ask(effect, self._counted(effect))
 
-    async def _counted(self, effect: match_effects.CountResult) -> None:
-        try:
-            outcome, players = await self.store.count(
-                effect.code, effect.player, effect.statut, time.time()
-            )
-        except StoreError as error:
-            log.error("storing a result", error=str(error))
-            effect.failed(self._now())
-        else:
-            effect.then(outcome.value, players, self._now())
-        self.settle()
+    async def _counted(self, effect: match_effects.CountResult) -> tuple[str, set[str]]:
+        outcome, players = await self.store.count(
+            effect.code, effect.player, effect.statut, time.time()
+        )
+        return outcome.value, players
 
     def _read_record(self, effect: match_effects.ReadRecord) -> None:
         self._ask(effect, self.store.record(effect.player))
@@ -221,7 +222,7 @@ class Errands:
         try:
             value = await answer
         except StoreError as error:
-            log.error("reading", error=str(error))
+            log.error("asking the store", about=type(effect).__name__, error=str(error))
             effect.failed(self._now())
         else:
             effect.then(value, self._now())
@@ -255,12 +256,11 @@ class Errands:
 
     async def _saved(self, effect: paint_effects.SaveCanvas) -> None:
         stored = StoredLobby(effect.lobby.number, effect.info, effect.seq)
-        ok = True
-        try:
-            await self.store.save(stored, effect.meta, effect.blobs, time.time())
-        except StoreError as error:
-            ok = False
-            log.error("storing a drawing", drawing=effect.info.filename, error=str(error))
+        ok = await self._kept(
+            "storing a drawing",
+            self.store.save(stored, effect.meta, effect.blobs, time.time()),
+            drawing=effect.info.filename,
+        )
         self._paint.canvas_saved(effect, ok, self._now())
         self._trim()
         self.settle()
@@ -269,12 +269,9 @@ class Errands:
         self._spawn(self._removed(effect.lobby))
 
     async def _removed(self, lobby: Lobby) -> None:
-        ok = True
-        try:
-            await self.store.remove(lobby.number)
-        except StoreError as error:
-            ok = False
-            log.error("forgetting a drawing", drawing=lobby.info.filename, error=str(error))
+        ok = await self._kept(
+            "forgetting a drawing", self.store.remove(lobby.number), drawing=lobby.info.filename
+        )
         self._paint.canvas_removed(lobby, ok, self._now())
         self._trim()
         self.settle()

@@ -12,8 +12,10 @@ from typing import Any, Final
 from polypaint._codec import Turn
 from polypaint.log import Log
 from polypaint.settings import Settings
-from polypaint.timers import Timers
+from polypaint.timers import Timer, Timers
 
+FULL_S: Final = 1.0
+"""How often what has to be journaled looks whether a full disk has room again."""
 LOOPBACK: Final = frozenset({"::1", "::ffff:127.0.0.1", "", "local"})
 
 
@@ -41,6 +43,18 @@ class Ground:
     def utc(self, now: float) -> float:
         """UTC seconds."""
         return self.epoch + now
+
+    def writing_at(self, when: float, call: Callable[[float], None]) -> Timer:
+        """`timers.at` for a call that journals: while the disk is full, it waits for room."""
+
+        def due(now: float) -> None:
+            if self.read_only:
+                self.timers.postpone(timer, now + FULL_S, due)
+            else:
+                call(now)
+
+        timer = self.timers.at(when, due)
+        return timer
 
     # ------------------------------------------------------------ who may connect
     def admit(self, address: str) -> bool:

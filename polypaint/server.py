@@ -65,6 +65,23 @@ TLS_S: Final = 10.0
 SWITCH_S: Final = 0.001
 """How long a thread that computes may keep the event loop from the interpreter."""
 
+COUNTED_PAINT: Final = {
+    "packets": "Packets received.",
+    "rejected": "Packets rejected.",
+    "resyncs": "Times that somebody was given the canvas again.",
+    "evicted": "Slow readers closed.",
+}
+COUNTED_MATCHES: Final = {
+    "actions": "Actions that players took in matches.",
+    "refused": "Requests about matches that were refused.",
+}
+COUNTED_TANKS: Final = {
+    "moves": "Moves of tanks.",
+    "messages": "Chat messages on the maps.",
+    "kicks": "Players put out for what they did.",
+    "battles": "Times that a map was opened.",
+}
+
 
 class Server:
     """One server process. `start`, then `stop`; or `run`, which waits for a signal."""
@@ -105,8 +122,8 @@ class Server:
             self.book,
             self.flusher,
             self._links,
+            self._arm,
         )
-        self.errands.arm = self._arm
         self._company: Company | None = None
         self._listeners: list[asyncio.Server] = []
         self._finish_http: Any = None
@@ -161,12 +178,12 @@ class Server:
         )
         self.ground.log.batch = report.next_batch
         self.paint.restore((x.number, x.info, x.seq) for x in report.lobbies)
-        kinds = ("partie", "table", "coup")
-        self.matches.restore({kind: await self.store.read(kind) for kind in kinds}, self.now())
+        for room in (self.matches, self.tanks):
+            kept = {kind: await self.store.read(kind) for kind in room.KINDS}
+            room.restore(kept, self.now())
         with contextlib.suppress(StoreFull):
             self.journal.fill_reserve()
         await self._listen()
-        self.tanks.restore(await self.store.read("resultat"), self.now())
         self.matches.manager.address = self._public_address("matches")
         self.settle()
         if self.settings.tank_bots:
@@ -408,22 +425,23 @@ class _Counters(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """See `prometheus_client.registry.Collector`."""
-        for name, says in (
-            ("packets", "Packets received."),
-            ("rejected", "Packets rejected."),
-            ("resyncs", "Times that somebody was given the canvas again."),
-            ("evicted", "Slow readers closed."),
+        server = self._server
+        for room, prefix, names in (
+            (server.paint, "", COUNTED_PAINT),
+            (server.matches, "match_", COUNTED_MATCHES),
+            (server.tanks, "tank_", COUNTED_TANKS),
         ):
-            value = self._server.paint.counters[name]
-            yield CounterMetricFamily(f"polypaint_{name}", says, value=value)
+            for name, says in names.items():
+                value = room.counters[name]
+                yield CounterMetricFamily(f"polypaint_{prefix}{name}", says, value=value)
         yield SummaryMetricFamily(
             "polypaint_journal_commit_seconds",
             "Time of group commits.",
-            count_value=self._server.flusher.commits,
-            sum_value=self._server.flusher.commit_s,
+            count_value=server.flusher.commits,
+            sum_value=server.flusher.commit_s,
         )
         yield CounterMetricFamily(
-            "polypaint_sends", "Direct writes to sockets.", value=self._server.ground.turn.sends
+            "polypaint_sends", "Direct writes to sockets.", value=server.ground.turn.sends
         )
 
 

@@ -38,6 +38,12 @@ class Timers:
         self.changed = True
         return timer
 
+    def postpone(self, timer: Timer, when: float, call: Callable[[float], None]) -> None:
+        """Have a timer that was just due be due again; whoever may cancel it still can."""
+        timer.at, timer.call = when, call
+        heapq.heappush(self._heap, timer)
+        self.changed = True
+
     def next_at(self) -> float | None:
         """When the next call is due."""
         while self._heap and self._heap[0].call is None:

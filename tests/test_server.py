@@ -103,7 +103,14 @@ async def test_http(tmp_path):
 
         assert await get("/healthz") == (200, b"ok\n")
         assert await get("/readyz") == (200, b"ready\n")
-        assert b"polypaint_connections 0.0" in (await get("/metrics"))[1]
+        metrics = (await get("/metrics"))[1]
+        for name in (
+            b"connections",
+            b"packets_total",
+            b"match_actions_total",
+            b"tank_moves_total",
+        ):
+            assert b"\npolypaint_%s 0.0\n" % name in metrics
         assert json.loads((await get("/"))[1])["websocket"] == [
             "/ws/paint",
             "/ws/matches",

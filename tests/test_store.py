@@ -38,34 +38,6 @@ def journal(tmp_path):
     journal.close()
 
 
-async def test_accounts(store):
-    assert await store.password_hash("ada") is None
-    assert await store.add_account("ada", b"hash")
-    assert not await store.add_account("ada", b"other")
-    assert await store.password_hash("ada") == b"hash"
-    assert await store.set_password("ada", b"new")
-    assert not await store.set_password("bob", b"new")
-    assert await store.password_hash("ada") == b"new"
-    assert [a.name for a in await store.accounts()] == ["ada"]
-
-
-async def test_drawings(store, monkeypatch):
-    monkeypatch.setattr(sqlite_module, "PART_BYTES", 100)
-    blobs = [os.urandom(500), b"", b"x"]
-    await store.save(StoredLobby(3, INFO, 7), {"a": 1}, blobs, 0)
-    assert await store.lobbies() == [StoredLobby(3, INFO, 7)]
-    assert await store.load(3) == ({"a": 1}, blobs)
-    changed = INFO.protected("public", "")
-    await store.save(StoredLobby(3, changed, 8), {}, [], 0)
-    assert await store.lobbies() == [StoredLobby(3, changed, 8)]
-    assert await store.load(3) == ({"a": 1}, blobs)
-    await store.save(StoredLobby(3, changed, 9), {"b": 2}, [], 0)
-    assert await store.load(3) == ({"b": 2}, [])
-    assert await store.check() == []
-    with pytest.raises(StoreError, match="number 4"):
-        await store.load(4)
-
-
 async def test_a_save_that_fails_changes_nothing(store):
     await store.save(StoredLobby(1, INFO, 1), {"a": 1}, [b"old"], 0)
     with pytest.raises(StoreError):

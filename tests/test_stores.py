@@ -76,7 +76,9 @@ async def test_drawings(store, monkeypatch):
     assert await store.load(3) == ({"a": 1}, blobs)
     await store.save(StoredLobby(3, changed, 9), {"b": [None, 1.5]}, [b"y"], 0)
     assert await store.load(3) == ({"b": [None, 1.5]}, [b"y"])
-    with pytest.raises(StoreError, match="no drawing"):
+    await store.save(StoredLobby(3, changed, 10), {"b": 2}, [], 0)
+    assert await store.load(3) == ({"b": 2}, [])
+    with pytest.raises(StoreError, match="no drawing number 4"):
         await store.load(4)
     assert await store.check() == []
     await store.remove(3)

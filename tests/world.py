@@ -368,9 +368,8 @@ class World:
         report = self.report = run(recover(self.store, self.journal))
         self.ground.log.batch = report.next_batch
         self.service.restore((x.number, x.info, x.seq) for x in report.lobbies)
-        kinds = ("partie", "table", "coup")
-        self.matches.restore({kind: run(self.store.read(kind)) for kind in kinds}, self.now)
-        self.tanks.restore(run(self.store.read("resultat")), self.now)
+        for room in (self.matches, self.tanks):
+            room.restore({kind: run(self.store.read(kind)) for kind in room.KINDS}, self.now)
 
     report: Report
 
@@ -498,7 +497,7 @@ class World:
             effect.failed(self.now)
             return
         self.at("counted")
-        effect.then(outcome.value, players, self.now)
+        effect.then((outcome.value, players), self.now)
 
     def _save_documents(self, effect: SaveDocuments) -> None:
         try:

@@ -10,12 +10,12 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class CountResult:
-    """Comes back as `then(outcome, players, now)`; outcome: `compte`, `doublon`, `conflit`."""
+    """Comes back as `then((outcome, players), now)`; outcome: `compte`, `doublon`, `conflit`."""
 
     code: str
     player: str
     statut: str
-    then: Callable[[str, set[str], float], None]
+    then: Callable[[tuple[str, set[str]], float], None]
     failed: Callable[[float], None]
 
 

@@ -16,8 +16,8 @@ import orjson
 from polypaint.book import Book
 from polypaint.errors import Refused
 from polypaint.ground import Ground
-from polypaint.matches.games import Game
-from polypaint.matches.messages import ALPHABET, CODE_LENGTH, MATCH, STATS, error
+from polypaint.matches.games import Game, shown
+from polypaint.matches.messages import ALPHABET, CODE_LENGTH, MATCH, STATS, error, full_disk
 
 if TYPE_CHECKING:
     from random import Random
@@ -135,7 +135,7 @@ class Manager:
         """May one more match be created from here? Raises Error."""
         ground = self._ground
         if ground.read_only:
-            raise error("debit", "the server's disk is full; try again later")
+            raise full_disk()
         if self._live >= ground.settings.matches_max:
             raise error("debit", "there are too many matches; try again later")
         if ground.is_stranger(address):
@@ -262,12 +262,6 @@ class Manager:
         party = self.parties.pop(code)
         self._by_rid.pop((party["createur"], orjson.dumps(party["rid"])), None)
         self._book.remove(KIND, code, now)
-
-
-def shown(games: dict[str, type[Game]], parameters: dict[str, Any]) -> dict[str, Any]:
-    """`parametres` without those that would spoil the game."""
-    game = games.get(parameters["jeu"])
-    return {k: v for k, v in parameters.items() if game is None or k not in game.hidden}
 
 
 _MESSAGES: Final[dict[str, Any]] = {

@@ -53,6 +53,11 @@ def error(code: str, message: str = "") -> Error:
     return Error(code, message or ERRORS[code])
 
 
+def full_disk() -> Error:
+    """What would have to be kept is refused while nothing can be."""
+    return error("debit", "the server's disk is full; try again later")
+
+
 @dataclass(frozen=True, slots=True)
 class Field:
     """A field of a request. says: what it has to be."""

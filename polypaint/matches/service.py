@@ -5,11 +5,12 @@ Each role hears of the others only through the bus; `roles` says which it is.
 Counterparts: `server.py` runs it; the tests' simulation runs it with a bus that misbehaves.
 """
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from polypaint.book import Book
 from polypaint.ground import Ground
+from polypaint.matches import manager, table
 from polypaint.matches.games import Game
 from polypaint.matches.manager import Manager
 from polypaint.matches.messages import MANAGER, MATCH, STATS
@@ -34,6 +35,9 @@ class Bus(Protocol):
 class MatchService:
     """See the module. random: for codes, unguessable; seeded: for games, repeatable."""
 
+    KINDS: Final = (manager.KIND, table.KIND, table.MOVES)
+    """Documents that `restore` needs."""
+
     def __init__(
         self,
         ground: Ground,
@@ -45,7 +49,7 @@ class MatchService:
     ) -> None:
         self.ground = ground
         self.sessions: set[MatchSession] = set()
-        self.counters = {"refused": 0}
+        self.counters = {"actions": 0, "refused": 0}
         self.manager = Manager(ground, book, games, bus.send, random)
         self.table = MatchServer(ground, book, games, bus.send, seeded)
         self.stats = Stats(ground, bus.send)
@@ -53,10 +57,10 @@ class MatchService:
         bus.join(MATCH, self.table.receive)
         bus.join(STATS, self.stats.receive)
 
-    def restore(self, documents: dict[str, Iterable[tuple[str, bytes]]], now: float) -> None:
+    def restore(self, documents: Mapping[str, Iterable[tuple[str, bytes]]], now: float) -> None:
         """What was kept when the server stopped: kind → (key, JSON)."""
-        self.manager.restore(documents["partie"], now)
-        self.table.restore(documents["table"], documents["coup"], now)
+        self.manager.restore(documents[manager.KIND], now)
+        self.table.restore(documents[table.KIND], documents[table.MOVES], now)
 
     def connect(
         self, address: str, now: float, _rtt_s: Callable[[], float]

@@ -15,8 +15,8 @@ from polypaint import effects
 from polypaint.conversation import Bucket, JsonConversation, loads, valid_rid
 from polypaint.handlers import Handlers
 from polypaint.matches import messages
+from polypaint.matches.match import Match, Seat
 from polypaint.matches.messages import REQUESTS, Error, error
-from polypaint.matches.table import Match, Seat
 
 if TYPE_CHECKING:
     from polypaint.matches.service import MatchService
@@ -134,6 +134,7 @@ class MatchSession(JsonConversation):
     def _act(self, message: dict[str, Any], now: float) -> None:
         self._must_be(message["id_publique"])
         self.service.table.act(self, message["action"], message.get("rid"), now)
+        self.service.counters["actions"] += 1
 
     @handles(messages.DECONNEXION)
     def _leave(self, message: dict[str, Any], now: float) -> None:

@@ -69,9 +69,8 @@ class Stats:
             CountResult(code, player, statut, partial(self._counted, message), lambda _now: None)
         )
 
-    def _counted(
-        self, message: dict[str, Any], outcome: str, players: set[str], now: float
-    ) -> None:
+    def _counted(self, message: dict[str, Any], counted: tuple[str, set[str]], now: float) -> None:
+        outcome, players = counted
         code, player = message["code_partie"], message["id_publique"]
         if outcome == "conflit":
             details = {"code": code, "player": player, "statut": message["statut"]}

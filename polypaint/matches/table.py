@@ -1,10 +1,11 @@
-"""The match server (*Serveur Partie*): seats, actions, updates, and the end of each match.
+"""The match server (*Serveur Partie*): coming and going, actions, updates, the end of each match.
 
 A match is one game over an ordered list of moves. Every move is journaled before anybody sees its
 update, with the turn that it is part of; the last one together with everybody's result. After a
 killed server, the moves are played again.
 
-Counterparts: `manager.py` opens and closes matches, `stats.py` counts results, `games` has rules.
+Counterparts: `match.py` has their state, `games` the rules; `manager.py` opens and closes matches,
+`stats.py` counts results.
 Protocol: docs/matches.md, sections 2 and 4.
 """
 
@@ -18,133 +19,35 @@ from polypaint.book import Book
 from polypaint.errors import Refused
 from polypaint.ground import Ground
 from polypaint.matches.effects import ArrangeStudio, RemoveStudio, Trouble
-from polypaint.matches.games import Game, NotYourTurn, Studio
-from polypaint.matches.messages import (
-    DEFEAT,
-    MANAGER,
-    STATS,
-    error,
-    normal_code,
+from polypaint.matches.games import Game, NotYourTurn, shown
+from polypaint.matches.match import (
+    AWAY,
+    CANCELLED,
+    CREATED,
+    DONE,
+    EXPIRED,
+    GONE,
+    OPEN,
+    OVER,
+    PLAYING,
+    RETRY_S,
+    TAKEN,
+    Match,
+    Seat,
 )
+from polypaint.matches.messages import DEFEAT, MANAGER, STATS, error, full_disk, normal_code
 
 if TYPE_CHECKING:
     from random import Random
 
     from polypaint.matches.session import MatchSession
-    from polypaint.timers import Timer
 
 KIND: Final = "table"
 MOVES: Final = "coup"
 EXPIRES_S: Final = 600.0
 RESULT_S: Final = 30.0
 """How long after the end somebody may still look before they count as gone."""
-RETRY_S: Final = 1.0
-RETRY_S_MAX: Final = 30.0
-FULL_S: Final = 1.0
-"""How long what happens by itself waits for room on a full disk."""
 SPECTATORS_MAX: Final = 1000
-CREATED, OPEN, PLAYING, OVER, EXPIRED, CANCELLED = (
-    "CREEE", "OUVERTE", "EN_COURS", "TERMINEE", "EXPIREE", "ANNULEE",
-)  # fmt: skip
-TAKEN, AWAY, DONE, GONE = "CONNECTE", "ABSENT", "RESULTAT", "PARTI"
-
-
-class Seat:
-    """A player's place in a match. session: their connection, while there is one."""
-
-    def __init__(self, name: str, state: str = AWAY) -> None:
-        self.name = name
-        self.state = state
-        self.session: MatchSession | None = None
-        self.hold: Timer | None = None
-        self.acknowledged = False
-        self.retry_s = RETRY_S
-
-
-class Match:
-    """One match. shown: its parameters without those that would spoil the game."""
-
-    def __init__(self, code: str, opening: dict[str, Any], hidden: frozenset[str]) -> None:
-        self.code = code
-        self.shown = {k: v for k, v in opening["parametres"].items() if k not in hidden}
-        self.owner: str = opening["createur"]
-        self.parameters: dict[str, Any] = opening["parametres"]
-        self.created: float = opening["cree"]
-        self.seed: int = opening["graine"]
-        self.secret: str = opening["secret"]
-        self.state = CREATED
-        self.version = 0
-        self.told = -1
-        """The last version that the manager has noted."""
-        self.seats: dict[str, Seat] = {}
-        self.spectators: set[MatchSession] = set()
-        self.game: Game | None = None
-        self.began = 0.0
-        self.ended = 0.0
-        self.seq = 0
-        self.last_ms = 0
-        self.results: dict[str, str] = {}
-        self.studio: Studio | None = None
-        self.timer: Timer | None = None
-
-    @property
-    def size(self) -> int:
-        """How many seats there are."""
-        return int(self.parameters["joueurs"])
-
-    def document(self) -> dict[str, Any]:
-        """What is kept: everything but the moves."""
-        return {
-            "createur": self.owner,
-            "parametres": self.parameters,
-            "cree": self.created,
-            "graine": self.seed,
-            "secret": self.secret,
-            "etat": self.state,
-            "n": self.version,
-            "places": [[s.name, s.state, s.acknowledged] for s in self.seats.values()],
-            "debut": self.began,
-            "fin": self.ended,
-            "resultats": self.results,
-        }
-
-    def viewers(self) -> Iterable[tuple[str | None, "MatchSession"]]:
-        """Everybody who is shown what happens: (player's name or None, connection)."""
-        for seat in self.seats.values():
-            if seat.session is not None:
-                yield seat.name, seat.session
-        for session in self.spectators:
-            yield None, session
-
-    def view(self, viewer: str | None) -> dict[str, Any]:
-        """`jeu_etat` for this viewer."""
-        if self.game is None:
-            return {}
-        view = self.game.view(viewer)
-        if self.studio is not None:
-            view = view | {"atelier": {"salon": self.studio_name, "passe": self.secret}}
-        return view
-
-    @property
-    def studio_name(self) -> str:
-        """The Filename of the paint lobby that goes with the match."""
-        return f"{self.parameters['jeu']}-{self.code}"
-
-    def infos(self, viewer: str | None) -> dict[str, Any]:
-        """`infos_partie` for this viewer."""
-        players = [
-            {"id_publique": seat.name, "present": seat.session is not None}
-            for seat in self.seats.values()
-        ]
-        return {
-            "code_partie": self.code,
-            "jeu": self.parameters["jeu"],
-            "parametres": self.shown,
-            "etat": self.state,
-            "joueurs": players,
-            "jeu_etat": self.view(viewer),
-            "seq": self.seq,
-        }
 
 
 class MatchServer:
@@ -159,7 +62,6 @@ class MatchServer:
         seeded: "Callable[[int], Random]",
     ) -> None:
         self.matches: dict[str, Match] = {}
-        self.counters = {"actions": 0, "refused": 0}
         self._ground = ground
         self._book = book
         self._games = games
@@ -211,16 +113,14 @@ class MatchServer:
         seat = match.seats.get(name)
         if seat is None:
             if self._ground.read_only:
-                raise error("debit", "the server's disk is full; try again later")
+                raise full_disk()
             seat = match.seats[name] = Seat(name)
             self._reserve(name, match.code)
         older, seat.session = seat.session, session
         if older is not None:
             older.seat = None
             older.close("your seat was resumed from another connection")
-        if seat.hold is not None:
-            seat.hold.cancel()
-            seat.hold = None
+        seat.end_hold()
         session.match, session.seat = match, seat
         if seat.state == AWAY:
             seat.state = TAKEN
@@ -238,22 +138,21 @@ class MatchServer:
             raise error("complet", "there are too many spectators")
         match.spectators.add(session)
         session.match = match
-        session.reply({"reponse": "infos", "infos_partie": match.infos(None)}, rid)
+        session.reply({"reponse": "infos", "infos_partie": match.infos(match.views()(None))}, rid)
 
     # ------------------------------------------------------------ going
     def leave(self, session: "MatchSession", now: float) -> None:
         """`deconnexion`: the seat is given up. Raises Error when nothing can be kept now."""
         match, seat = session.match, session.seat
-        if match is not None and seat is not None and seat.state not in (DONE, GONE):
-            if self._ground.read_only:
-                raise error("debit", "the server's disk is full; try again later")
-        if match is not None and seat is not None:
-            if match.state == PLAYING and seat.state != GONE:
-                self._forfeit(match, seat, now)
+        if match is None or seat is None:
             self._unbind(session)
-            self._vacate(match, seat, now)
-        else:
-            self._unbind(session)
+            return
+        if self._ground.read_only and seat.state not in (DONE, GONE):
+            raise full_disk()
+        if match.state == PLAYING and seat.state != GONE:
+            self._forfeit(match, seat, now)
+        self._unbind(session)
+        self._vacate(match, seat, now)
 
     def lost(self, session: "MatchSession", now: float) -> None:
         """A connection is gone: its seat is held for a while."""
@@ -277,14 +176,10 @@ class MatchServer:
 
     def _hold(self, match: Match, seat: Seat, now: float) -> None:
         at = now + self._ground.settings.seat_hold
-        seat.hold = self._ground.timers.at(at, partial(self._given_up, match, seat))
+        seat.hold = self._ground.writing_at(at, partial(self._given_up, match, seat))
 
     def _given_up(self, match: Match, seat: Seat, now: float) -> None:
         """Somebody has been away for too long."""
-        if self._ground.read_only:
-            seat.hold = self._ground.timers.at(now + FULL_S, partial(self._given_up, match, seat))
-            return
-        seat.hold = None
         if match.state == PLAYING:
             self._forfeit(match, seat, now)
         self._vacate(match, seat, now)
@@ -313,11 +208,6 @@ class MatchServer:
         self._arrange(match)
         self._wait_for_game(match, now)
 
-    def _hidden(self, opening: dict[str, Any]) -> frozenset[str]:
-        """Parameters that nobody is shown."""
-        game = self._games.get(opening["parametres"]["jeu"])
-        return game.hidden if game is not None else frozenset()
-
     def _set_up(self, match: Match) -> None:
         """The game at its beginning."""
         game = self._games[match.parameters["jeu"]]
@@ -334,7 +224,7 @@ class MatchServer:
         if match.state != PLAYING or match.game is None:
             raise error("terminee")
         if self._ground.read_only:
-            raise error("debit", "the server's disk is full; try again later")
+            raise full_disk()
         now_ms = self._clock(match, now)
         try:
             match.game.act(seat.name, action, now_ms)
@@ -342,7 +232,6 @@ class MatchServer:
             raise error("pas_votre_tour", str(refusal)) from None
         except Refused as refusal:
             raise error("action_invalide", str(refusal)) from None
-        self.counters["actions"] += 1
         self._moved(match, seat.name, action, now_ms, now, session, rid)
 
     def _forfeit(self, match: Match, seat: Seat, now: float) -> None:
@@ -388,7 +277,6 @@ class MatchServer:
         """It is over: everybody's result is kept in the same commit as the last move."""
         assert match.game is not None
         match.state = OVER
-        match.ended = self._ground.utc(now)
         match.results = {**(match.game.results or {}), **match.results}
         for seat in match.seats.values():
             if seat.state == TAKEN:
@@ -398,18 +286,13 @@ class MatchServer:
         self._replace_timer(match, now + RESULT_S, self._everybody_gone)
 
     def _depart(self, match: Match, seat: Seat, now: float) -> None:
-        if seat.hold is not None:
-            seat.hold.cancel()
-            seat.hold = None
+        seat.end_hold()
         seat.state = GONE
         self._release(seat.name, match.code)
         self._report(match, seat, now)
 
     def _everybody_gone(self, match: Match, now: float) -> None:
         """They have looked for long enough: their results go out."""
-        if self._ground.read_only:
-            self._replace_timer(match, now + FULL_S, self._everybody_gone)
-            return
         for seat in match.seats.values():
             if seat.state != GONE:
                 self._depart(match, seat, now)
@@ -429,9 +312,7 @@ class MatchServer:
             self._replace_timer(match, at, self._tick)
 
     def _tick(self, match: Match, now: float) -> None:
-        if self._ground.read_only:
-            self._replace_timer(match, now + FULL_S, self._tick)
-        elif match.game is not None:
+        if match.game is not None:
             now_ms = max(self._clock(match, now), match.game.due_ms() or 0)
             match.game.tick(now_ms)
             self._moved(match, None, None, now_ms, now)
@@ -441,20 +322,18 @@ class MatchServer:
     ) -> None:
         if match.timer is not None:
             match.timer.cancel()
-        match.timer = None if at is None else self._ground.timers.at(at, partial(call, match))
+        match.timer = None if at is None else self._ground.writing_at(at, partial(call, match))
 
     # ------------------------------------------------------------ telling
     def _tell_infos(
         self, match: Match, asker: "MatchSession | None" = None, rid: Any = None
     ) -> None:
+        views = match.views()
         for viewer, session in match.viewers():
-            message = {"reponse": "infos", "infos_partie": match.infos(viewer)}
+            message = {"reponse": "infos", "infos_partie": match.infos(views(viewer))}
             if match.state == OVER and viewer is not None:
                 message["statut"] = match.results[viewer]
-            if session is asker:
-                session.reply(message, rid)
-            else:
-                session.say(message)
+            session.reply(message, rid if session is asker else None)
 
     def _tell_update(
         self,
@@ -466,23 +345,20 @@ class MatchServer:
     ) -> None:
         game = match.game
         assert game is not None
-        shared = None if game.secret else orjson.Fragment(orjson.dumps(match.view(None)))
+        views = match.views()
         for viewer, session in match.viewers():
             shown = action
             if game.secret and name is not None and action is not None:
                 shown = game.shown(name, action, viewer)
-            state = shared if shared is not None else match.view(viewer)
+            update = {"joueur": name, "action": shown, "jeu_etat": views(viewer)}
             message = {
                 "reponse": "update",
-                "update_partie": {"joueur": name, "action": shown, "jeu_etat": state},
+                "update_partie": update,
                 "seq": match.seq,
             }
             if viewer is not None and (match.state == OVER or (action is None and viewer == name)):
                 message["statut"] = match.results[viewer]
-            if session is asker:
-                session.reply(message, rid)
-            else:
-                session.say(message)
+            session.reply(message, rid if session is asker else None)
 
     def _arrange(self, match: Match) -> None:
         """Have the paint lobby as the game wants it now."""
@@ -509,17 +385,17 @@ class MatchServer:
     def _open(self, message: dict[str, Any], now: float) -> None:
         code = message["code_partie"]
         if code not in self.matches:
-            match = self.matches[code] = Match(code, message, self._hidden(message))
+            match = self.matches[code] = self._new_match(code, message)
             self._reserve(match.owner, code)
             self._replace_timer(match, now + EXPIRES_S, self._expire)
             self._keep(match, now)
         self._send(MANAGER, {"reponse": "ouverte", "code_partie": code})
 
+    def _new_match(self, code: str, opening: dict[str, Any]) -> Match:
+        return Match(code, opening, shown(self._games, opening["parametres"]))
+
     def _expire(self, match: Match, now: float) -> None:
         """It was never filled."""
-        if self._ground.read_only:
-            self._replace_timer(match, now + FULL_S, self._expire)
-            return
         self._abandon(match, EXPIRED, now)
 
     def _abandon(self, match: Match, state: str, now: float) -> None:
@@ -530,8 +406,7 @@ class MatchServer:
         for _, session in list(match.viewers()):
             self._unbind(session)
         for seat in match.seats.values():
-            if seat.hold is not None:
-                seat.hold.cancel()
+            seat.end_hold()
 
     def _changed(self, match: Match, now: float) -> None:
         """Keep what has changed of a match, and let the manager know how it stands."""
@@ -579,9 +454,7 @@ class MatchServer:
                 "attendus": list(match.seats),
             },
         )
-        wait = RETRY_S_MAX if seat.acknowledged else seat.retry_s
-        seat.retry_s = min(2 * seat.retry_s, RETRY_S_MAX)
-        self._ground.timers.at(now + wait, partial(self._report, match, seat))
+        self._ground.timers.at(now + seat.next_wait(), partial(self._report, match, seat))
 
     def _counted(self, message: dict[str, Any], now: float) -> None:
         """The stats server has this result."""
@@ -640,9 +513,9 @@ class MatchServer:
             self._resume(match, now)
 
     def _restored(self, code: str, document: dict[str, Any]) -> Match:
-        match = Match(code, document, self._hidden(document))
+        match = self._new_match(code, document)
         match.state, match.version = document["etat"], document["n"]
-        match.began, match.ended = document["debut"], document["fin"]
+        match.began = document["debut"]
         match.results = document["resultats"]
         for name, state, acknowledged in document["places"]:
             seat = match.seats[name] = Seat(name, state)

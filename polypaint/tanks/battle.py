@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 TIME_S: Final = 300.0
 BEHIND_MAX: Final = 15
 """Steps that are made up for when the server was busy; the rest of the time stood still."""
-PAUSE_S: Final = 1.0
 KILL_XP, KILL_COIN = 20, 25
 LOSS_XP: Final = 10
 WIN_XP, WIN_COIN = 50, 100
@@ -111,7 +110,7 @@ class Battle:
         self.tell({"player": profile.name, "playerinfo": self.info(fighter)})
         if self.state == WAITING and len(self.alive) >= 2:
             self.state = RUNNING
-            self._limit = self._ground.timers.at(now + TIME_S, self._time_is_up)
+            self._limit = self._ground.writing_at(now + TIME_S, self._time_is_up)
 
     def watch(self, session: "TankSession", rid: Any) -> bool:
         """Show the map to somebody without a tank; False when there are too many."""
@@ -219,15 +218,12 @@ class Battle:
         return ""
 
     def _wait(self) -> None:
-        self._stepper = self._ground.timers.at(self._next_step, self._step)
+        """For the next step; while the disk is full, nobody may die: it could not be kept."""
+        self._stepper = self._ground.writing_at(self._next_step, self._step)
 
     def _step(self, now: float) -> None:
         """Shells fly, for as long as there are any."""
         self._stepper = None
-        if self._ground.read_only:  # nobody may die while it cannot be kept
-            self._next_step = now + PAUSE_S
-            self._wait()
-            return
         for _ in range(BEHIND_MAX):
             for hit in self.arena.step():
                 self._hit(hit, now)
@@ -267,15 +263,13 @@ class Battle:
     def _maybe_over(self, now: float) -> None:
         """Is one left, or none?"""
         if self._ground.read_only:
-            self._ground.timers.at(now + PAUSE_S, self._maybe_over)
+            self._ground.writing_at(now, self._maybe_over)
         elif self.state == RUNNING and len(self.alive) <= 1:
             self.close("last tank alive", now)
 
     def _time_is_up(self, now: float) -> None:
         self._limit = None
-        if self._ground.read_only:
-            self._limit = self._ground.timers.at(now + PAUSE_S, self._time_is_up)
-        elif self.state == RUNNING:
+        if self.state == RUNNING:
             self.close("time is up", now)
 
     def close(self, reason: str, now: float) -> None:

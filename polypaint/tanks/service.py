@@ -4,7 +4,7 @@ Counterparts: `server.py` runs it; `session.py` is one connection, `battle.py` o
 Protocol: docs/tanks.md.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,6 +31,9 @@ RETRY_S_MAX: Final = 30.0
 
 class TankService:
     """See the module. join, send: of a bus, see `polypaint.bus`."""
+
+    KINDS: Final = (RESULTS,)
+    """Documents that `restore` needs."""
 
     def __init__(
         self,
@@ -184,9 +187,9 @@ class TankService:
         if self._results.pop(key, None) is not None:
             self._book.remove(RESULTS, key, now)
 
-    def restore(self, results: Iterable[tuple[str, bytes]], now: float) -> None:
-        """Results that were on their way when the server stopped."""
-        for key, body in results:
+    def restore(self, documents: Mapping[str, Iterable[tuple[str, bytes]]], now: float) -> None:
+        """Results that were on their way when the server stopped: kind → (key, JSON)."""
+        for key, body in documents[RESULTS]:
             self._results[key] = orjson.loads(body)
             self._report(key, RETRY_S, now)
 

@@ -47,7 +47,6 @@ class TankSession(JsonConversation):
         self.battle: Battle | None = None
         self.fighter: Fighter | None = None
         self._failures = 0
-        self._password = ""
         self._creating = ""
         self._listener = Listener()
         self._buckets = {
@@ -102,18 +101,18 @@ class TankSession(JsonConversation):
     # ------------------------------------------------------------ login
     @handles(messages.LOGIN)
     def _login(self, message: dict[str, Any], _rid: Any, now: float) -> None:
-        name, self._password = message["name"], message["password"]
+        name, password = message["name"], message["password"]
         if not is_name(name):
             self._refuse("bad name")
-        elif not is_password(self._password):
+        elif not is_password(password):
             self._refuse("bad credentials")
         elif message["newuser"]:
             self.waiting = True
             self._creating = name
-            self.ground.effects.append(effects.CreateAccount(self, name, self._password))
+            self.ground.effects.append(effects.CreateAccount(self, name, password))
         else:
             self.waiting = True
-            self.ground.effects.append(effects.CheckPassword(self, name, self._password))
+            self.ground.effects.append(effects.CheckPassword(self, name, password))
 
     def _refuse(self, reason: str) -> None:
         """#2."""

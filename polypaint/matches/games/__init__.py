@@ -5,7 +5,8 @@ Games of others come through the entry-point group `polypaint.games`; docs/games
 Must never import a role. Counterpart: `matches/table.py` runs games.
 """
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -31,7 +32,7 @@ class Studio:
     round: int
 
 
-class Game:
+class Game(ABC):
     """One match's rules and state. A function of its arguments and the calls made: nothing else.
 
     Times are whole milliseconds since play began. What a method that raises has changed must be
@@ -66,9 +67,9 @@ class Game:
             raise Refused(f"parametres.{name} is not known to {cls.name}")
         return {}
 
+    @abstractmethod
     def act(self, player: str, action: dict[str, Any], now_ms: int) -> None:
         """A player acts. Raises NotYourTurn or Refused, and changes nothing then."""
-        raise NotImplementedError
 
     def leave(self, player: str, now_ms: int) -> None:
         """A player is gone for good. As it stands: they lose; who is left alone wins."""
@@ -85,9 +86,9 @@ class Game:
             | dict.fromkeys(winners, "victoire")
         )
 
+    @abstractmethod
     def view(self, viewer: str | None) -> dict[str, Any]:
         """`jeu_etat` for this player, or for a spectator."""
-        raise NotImplementedError
 
     def shown(self, player: str, action: dict[str, Any], viewer: str | None) -> dict[str, Any]:
         """An action that was just accepted, as others are shown it."""
@@ -97,9 +98,15 @@ class Game:
         """When `tick` is to be called; None while nothing happens by itself."""
         return None
 
-    def tick(self, now_ms: int) -> None:
+    def tick(self, now_ms: int) -> None:  # noqa: B027
         """Time has come for what happens by itself."""
 
     def studio(self) -> Studio | None:
         """The paint lobby that goes with the match, as it should be now."""
         return None
+
+
+def shown(games: Mapping[str, type[Game]], parameters: dict[str, Any]) -> dict[str, Any]:
+    """`parametres` without those that would spoil the game."""
+    game = games.get(parameters["jeu"])
+    return {k: v for k, v in parameters.items() if game is None or k not in game.hidden}

@@ -55,6 +55,7 @@ bench: .venv/dev
 	$(BIN)/python benchmarks/journal.py
 	$(BIN)/python benchmarks/matches.py
 	$(BIN)/python benchmarks/tanks.py
+	$(BIN)/python benchmarks/stores.py
 	$(BIN)/pytest benchmarks -q --no-cov --benchmark-columns=median,ops
 
 # The extensions with AddressSanitizer and UBSan, in a folder of their own, and 10⁷ bad inputs.

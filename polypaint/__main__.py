@@ -38,6 +38,9 @@ app.add_typer(lobbies, name="lobbies")
 
 Config = Annotated[Path | None, typer.Option("--config", help="TOML file with settings.")]
 Data = Annotated[Path | None, typer.Option("--data", help="The server's data folder.")]
+Store = Annotated[
+    str | None, typer.Option("--store", help="The server's store: sqlite, or mongodb://…")
+]
 
 
 def _options() -> list[inspect.Parameter]:
@@ -84,8 +87,9 @@ def _fail(error: PolypaintError) -> None:
     raise typer.Exit(2)
 
 
-def _settings(config: Path | None, data: Path | None) -> Settings:
-    return load({} if data is None else {"data": data}, config)
+def _settings(config: Path | None, data: Path | None, store: str | None = None) -> Settings:
+    given = {"data": data, "store": store}
+    return load({name: value for name, value in given.items() if value is not None}, config)
 
 
 def _run(work: Callable[[], Coroutine[Any, Any, int | None]]) -> None:
@@ -129,9 +133,9 @@ serve = app.command("serve")(_with_settings(_serve))
 
 
 @app.command()
-def check(config: Config = None, data: Data = None) -> None:
-    """Verify a data folder: exit 0 when everything in it is sound, 1 when something is not."""
-    _run(lambda: admin.check(_settings(config, data)))
+def check(config: Config = None, data: Data = None, store: Store = None) -> None:
+    """Verify what a server has stored: exit 0 when all of it is sound, 1 when something is not."""
+    _run(lambda: admin.check(_settings(config, data, store)))
 
 
 @app.command()
@@ -140,15 +144,36 @@ def export(
     to: Annotated[Path, typer.Argument(help="File to write: .png, .svg or .json.")],
     config: Config = None,
     data: Data = None,
+    store: Store = None,
 ) -> None:
     """Write a drawing to a file (the server must not be running; a running one has HTTP)."""
-    _run(lambda: admin.export(_settings(config, data), name, to))
+    _run(lambda: admin.export(_settings(config, data, store), name, to))
+
+
+@app.command()
+def copy(
+    source: Annotated[str, typer.Argument(metavar="FROM", help="A data folder, or mongodb://…")],
+    target: Annotated[
+        str, typer.Argument(metavar="TO", help="The same; empty, or with half a copy of FROM.")
+    ],
+    config: Config = None,
+    data: Data = None,
+) -> None:
+    """Copy everything from one store into another (no server may be using them).
+
+    What was interrupted goes on with the same command. Where FROM is a database, --data is the
+    folder of the server that used it: what is still in its journal is written to FROM first.
+    """
+    try:
+        _run(lambda: admin.copy(_settings(config, data), source, target))
+    except KeyboardInterrupt:
+        _fail(PolypaintError("interrupted; the same command goes on from here"))
 
 
 @accounts.command("list")
-def accounts_list(config: Config = None, data: Data = None) -> None:
+def accounts_list(config: Config = None, data: Data = None, store: Store = None) -> None:
     """List all accounts."""
-    _run(lambda: admin.list_accounts(_settings(config, data)))
+    _run(lambda: admin.list_accounts(_settings(config, data, store)))
 
 
 @accounts.command("add")
@@ -157,9 +182,10 @@ def accounts_add(
     password: Annotated[str, typer.Option(prompt=True, confirmation_prompt=True, hide_input=True)],
     config: Config = None,
     data: Data = None,
+    store: Store = None,
 ) -> None:
     """Create an account."""
-    _run(lambda: admin.add_account(_settings(config, data), name, password))
+    _run(lambda: admin.add_account(_settings(config, data, store), name, password))
 
 
 @accounts.command("password")
@@ -168,15 +194,16 @@ def accounts_password(
     password: Annotated[str, typer.Option(prompt=True, confirmation_prompt=True, hide_input=True)],
     config: Config = None,
     data: Data = None,
+    store: Store = None,
 ) -> None:
     """Give an account another password."""
-    _run(lambda: admin.set_password(_settings(config, data), name, password))
+    _run(lambda: admin.set_password(_settings(config, data, store), name, password))
 
 
 @accounts.command("conduct")
-def accounts_conduct(config: Config = None, data: Data = None) -> None:
+def accounts_conduct(config: Config = None, data: Data = None, store: Store = None) -> None:
     """List warnings, kicks and bans."""
-    _run(lambda: admin.list_conduct(_settings(config, data)))
+    _run(lambda: admin.list_conduct(_settings(config, data, store)))
 
 
 @accounts.command("pardon")
@@ -184,15 +211,16 @@ def accounts_pardon(
     name: Annotated[str, typer.Argument(help="Whose warnings, kicks and ban are forgotten.")],
     config: Config = None,
     data: Data = None,
+    store: Store = None,
 ) -> None:
     """Forget what is held against somebody."""
-    _run(lambda: admin.pardon(_settings(config, data), name))
+    _run(lambda: admin.pardon(_settings(config, data, store), name))
 
 
 @lobbies.command("list")
-def lobbies_list(config: Config = None, data: Data = None) -> None:
+def lobbies_list(config: Config = None, data: Data = None, store: Store = None) -> None:
     """List all drawings."""
-    _run(lambda: admin.list_lobbies(_settings(config, data)))
+    _run(lambda: admin.list_lobbies(_settings(config, data, store)))
 
 
 @app.command("play")
@@ -237,7 +265,7 @@ def _top(
 
 def main() -> None:
     """Entry point. `polypaint-fast --host …` is `polypaint-fast serve --host …`."""
-    commands = {"serve", "check", "export", "accounts", "lobbies", "play"}
+    commands = {"serve", "check", "copy", "export", "accounts", "lobbies", "play"}
     arguments = sys.argv[1:]
     if not arguments or (arguments[0] not in commands | {"--help", "--version"}):
         arguments = ["serve", *arguments]

@@ -4,6 +4,7 @@ Counterpart: `__main__.py` makes commands of these. Each returns its exit status
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import orjson
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from polypaint.accounts import is_name, is_password
@@ -18,8 +20,9 @@ from polypaint.errors import SettingsError, StoreError
 from polypaint.net.passwords import Passwords
 from polypaint.paint import picture
 from polypaint.recovery import Report, recover
-from polypaint.settings import Settings
-from polypaint.store.folder import DataFolder
+from polypaint.settings import Settings, is_database
+from polypaint.store import Sizes, Store, transfer
+from polypaint.store.folder import SQLITE, DataFolder, open_store
 from polypaint.tanks.moderation import Conduct
 from polypaint.tanks.service import CONDUCT
 
@@ -31,7 +34,12 @@ async def _open(settings: Settings) -> AsyncIterator[DataFolder]:
     """The data folder, for this process alone. Raises StoreError."""
     if not settings.data.is_dir():
         raise SettingsError(f"there is no data folder {settings.data}; name it with --data")
-    folder = DataFolder(settings.data, store=settings.store)
+    async with _opened(DataFolder(settings.data, store=settings.store)) as folder:
+        yield folder
+
+
+@asynccontextmanager
+async def _opened(folder: DataFolder) -> AsyncIterator[DataFolder]:
     try:
         await folder.store.start()
         yield folder
@@ -85,6 +93,75 @@ async def export(settings: Settings, name: str, to: Path) -> int:
     to.write_bytes(await asyncio.to_thread(picture.render, canvas, kind))
     out.print(f"{to}: {canvas.length:g} × {canvas.width:g}", markup=False)
     return 0
+
+
+async def copy(settings: Settings, source: str, target: str) -> int:
+    """One store's content into another; a folder's own, or a database's."""
+    if not is_database(source):
+        settings = settings.model_copy(update={"data": Path(source), "store": SQLITE})
+    else:
+        settings = settings.model_copy(update={"store": source})
+    async with _open(settings) as folder:
+        await recover(folder.store, folder.journal)  # what so far only the journal has
+        async with _target(target, settings.data) as store:
+            sizes = await _copied(folder.store, store)
+    out.print(
+        f"copied {sizes.accounts} accounts, {sizes.lobbies} drawings, {sizes.documents} documents "
+        f"and {sizes.results} results"
+    )
+    where = f"--store {_shown(target)}" if is_database(target) else f"--data {target}"
+    out.print(f"a server can use it with {where}", markup=False, highlight=False)
+    return 0
+
+
+@asynccontextmanager
+async def _target(where: str, used: Path) -> AsyncIterator[Store]:
+    """The store to copy into. used: the folder that is open already. Raises StoreError."""
+    if is_database(where) or Path(where).resolve() == used.resolve():
+        store = open_store(where if is_database(where) else SQLITE, used)
+        try:
+            await store.start()
+            yield store
+        finally:
+            await store.close()
+    else:
+        async with _opened(DataFolder(Path(where))) as folder:
+            if next(folder.journal.batches(), None) is not None:
+                raise StoreError(f"{where} has a journal of its own; copy into an empty folder")
+            yield folder.store
+
+
+async def _copied(source: Store, target: Store) -> Sizes:
+    """Copy, and show how far it is."""
+    sizes = await source.sizes()
+    columns = (
+        TextColumn("{task.description:10}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=out) as bar:
+        tasks = {
+            what: bar.add_task(what, total=total)
+            for what, total in (
+                ("accounts", sizes.accounts),
+                ("drawings", sizes.lobbies),
+                ("documents", sizes.documents),
+                ("results", sizes.results),
+            )
+        }
+
+        def told(what: str, done: int) -> None:
+            bar.update(tasks[what], completed=done)
+
+        return await transfer.copy(source, target, time.time(), told)
+
+
+def _shown(address: str) -> str:
+    """An address without the password in it."""
+    scheme, _, rest = address.partition("://")
+    user, at, host = rest.rpartition("@")
+    return f"{scheme}://{user.partition(':')[0]}{at}{host}"
 
 
 async def list_accounts(settings: Settings) -> int:
@@ -141,7 +218,8 @@ async def add_account(settings: Settings, name: str, password: str) -> int:
     """Create an account."""
     _must_be_valid(name, password)
     async with _open(settings) as folder:
-        if not await folder.store.add_account(name, await _hash(settings, password)):
+        hashed = await _hash(settings, password)
+        if not await folder.store.add_account(name, hashed, time.time()):
             raise SettingsError(f"there is an account {name!r} already")
     out.print(f"created {name}", markup=False)
     return 0

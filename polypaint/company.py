@@ -8,6 +8,7 @@ Counterparts: `bots/tanks.py` drives; `server.py` starts this with `--tank-bots`
 import asyncio
 import contextlib
 import secrets
+import time
 from typing import Final
 
 import structlog
@@ -75,7 +76,7 @@ class Company:
         password = secrets.token_hex(16)
         try:
             hashed = await self._passwords.hash(password)
-            if not await self._store.add_account(name, hashed):
+            if not await self._store.add_account(name, hashed, time.time()):
                 await self._store.set_password(name, hashed)
             client: TankClient
             async with connect_tanks(self._address, name, password) as client:

@@ -119,7 +119,7 @@ class Conversation(ABC):
         """
 
     @abstractmethod
-    def password_checked(self, name: str, ok: bool, now: float) -> None:
+    def password_checked(self, name: str, ok: bool | None, now: float) -> None:
         """See `effects.Conversing`."""
 
     @abstractmethod

@@ -19,8 +19,8 @@ class Conversing(Protocol):
     address: str
     name: str
 
-    def password_checked(self, name: str, ok: bool, now: float) -> None:
-        """The answer to CheckPassword."""
+    def password_checked(self, name: str, ok: bool | None, now: float) -> None:
+        """The answer to CheckPassword; None: the store does not answer."""
 
     def account_created(self, status: int, now: float) -> None:
         """The answer to CreateAccount: ACCOUNT_CREATED, NAME_TAKEN or ACCOUNT_REFUSED."""

@@ -146,20 +146,23 @@ class Errands:
         effect.session.password_checked(effect.name, ok, self._now())
         self.settle()
 
-    async def authenticated(self, name: str, password: str, bind: bool = False) -> bool:
-        """Is this the account's password? bind: a name that nobody has becomes an account."""
+    async def authenticated(self, name: str, password: str, bind: bool = False) -> bool | None:
+        """Is this the account's password? None: the store does not answer.
+
+        bind: a name that nobody has becomes an account.
+        """
         if not is_name(name) or not is_password(password):
             return False
         try:
             hashed = await self.store.password_hash(name)
             if hashed is None and bind:
                 new = await self._passwords.hash(password)
-                if await self.store.add_account(name, new):
+                if await self.store.add_account(name, new, time.time()):
                     return True
                 hashed = await self.store.password_hash(name)  # somebody was faster
         except StoreError as error:
             log.error("login", error=str(error))
-            return False
+            return None
         return await self._passwords.check(password, hashed)
 
     def _create_account(self, effect: effects.CreateAccount) -> None:
@@ -168,7 +171,7 @@ class Errands:
     async def _created(self, effect: effects.CreateAccount) -> None:
         try:
             hashed = await self._passwords.hash(effect.password)
-            added = await self.store.add_account(effect.name, hashed)
+            added = await self.store.add_account(effect.name, hashed, time.time())
             status = ACCOUNT_CREATED if added else NAME_TAKEN
         except StoreError as error:
             log.error("creating an account", error=str(error))

@@ -13,7 +13,7 @@ from polypaint.errors import PolypaintError, StoreError
 from polypaint.log import DOCUMENTS, Log, records
 from polypaint.paint.lobbies import Lobby, LobbyInfo, empty_canvas
 from polypaint.paint.packets import LOBBY_CREATION
-from polypaint.store import Journal, Store, StoredLobby
+from polypaint.store import UNFINISHED, Journal, Store, StoredLobby
 
 
 @dataclass(slots=True)
@@ -33,8 +33,10 @@ async def recover(store: Store, journal: Journal, write: bool = True) -> Report:
     """Bring the store up to date with the journal, then empty the journal.
 
     write: False only looks (`polypaint-fast check`). A record that cannot be replayed ends the
-    replay of its lobby only, and is reported. Raises StoreError when storing fails.
+    replay of its lobby only, and is reported. Raises StoreError when storing fails, and when the
+    journal is that of another store, or the store holds half a copy.
     """
+    await _must_belong(journal, store, write)
     report = Report(torn_bytes=journal.torn_bytes)
     stored = {lobby.number: lobby for lobby in await store.lobbies()}
     by_lobby: defaultdict[int, list[tuple[int, bytes]]] = defaultdict(list)
@@ -72,6 +74,22 @@ async def recover(store: Store, journal: Journal, write: bool = True) -> Report:
     report.lobbies = list(stored.values())
     report.accounts = len(await store.accounts())
     return report
+
+
+async def _must_belong(journal: Journal, store: Store, write: bool) -> None:
+    """Raises StoreError when this journal was not written for this store."""
+    if await store.read_one(*UNFINISHED) is not None:
+        raise StoreError(
+            "a copy into this store was not finished: run `polypaint-fast copy` again, to its end"
+        )
+    identity = await store.identity()
+    if journal.store not in ("", identity) and next(journal.batches(), None) is not None:
+        raise StoreError(
+            "the journal in the data folder belongs to another store, and has what that one does "
+            "not have yet: start once with that --store, or take another --data"
+        )
+    if write:
+        journal.belong_to(identity)
 
 
 async def _replayed(

@@ -95,7 +95,7 @@ class Settings(BaseSettings):
     @field_validator("store")
     @classmethod
     def _known_store(cls, store: str) -> str:
-        if store != "sqlite" and not store.startswith(("mongodb://", "mongodb+srv://")):
+        if store != "sqlite" and not is_database(store):
             raise ValueError("the store is `sqlite`, `mongodb://…` or `mongodb+srv://…`")
         return store
 
@@ -124,6 +124,11 @@ class Settings(BaseSettings):
         """Flags, then environment, then the file that `load` names."""
         toml = TomlConfigSettingsSource(settings_cls, settings_cls.model_config.get("toml_file"))
         return init_settings, env_settings, toml
+
+
+def is_database(store: str) -> bool:
+    """Is this the address of a database, rather than a name or a folder?"""
+    return store.startswith(("mongodb://", "mongodb+srv://"))
 
 
 def load(flags: dict[str, Any], config: Path | None = None) -> Settings:

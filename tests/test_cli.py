@@ -11,7 +11,7 @@ import pytest
 from polypaint.errors import SettingsError
 from polypaint.settings import Settings, load
 
-from .conftest import Process
+from .processes import Process
 from .test_server import RED, Raw, lobby, packets, plain
 from .test_store import drawn
 

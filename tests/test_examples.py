@@ -8,7 +8,7 @@ from pathlib import Path
 from polypaint import connect
 from polypaint.paint.packets import decode
 
-from .conftest import Process, lasting_port
+from .processes import Process, lasting_port
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 

@@ -16,7 +16,8 @@ from polypaint import Game, MatchRefused, connect, connect_matches
 from polypaint.bots import puissance4 as bot
 from polypaint.server import installed
 
-from .conftest import Process, http, lasting_port, serving
+from .conftest import serving
+from .processes import Process, http, lasting_port
 
 ROOT = Path(__file__).parent.parent
 SOON_S = 20

@@ -27,7 +27,8 @@ from polypaint.errors import SettingsError, StoreError, StoreFull
 from polypaint.paint import packets
 from polypaint.server import Server
 
-from .conftest import Process, http, serving
+from .conftest import serving
+from .processes import Process, http
 from .world import DATE, lobby
 
 RED = b"\xff\0\0\xff"

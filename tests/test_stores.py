@@ -8,20 +8,29 @@ import json
 import os
 import random
 import secrets
+from functools import reduce
 
+import orjson
 import pytest
 
 from polypaint import connect, connect_matches
 from polypaint.bots import puissance4 as bot
 from polypaint.errors import LoginFailed, StoreError
 from polypaint.paint.lobbies import LobbyInfo
-from polypaint.store import Counted, PlayerRecord, StoredLobby
+from polypaint.store import (
+    Counted,
+    PlayerRecord,
+    Sizes,
+    StoredAccount,
+    StoredLobby,
+    StoredResult,
+)
 from polypaint.store import mongo as mongo_module
 from polypaint.store import sqlite as sqlite_module
 from polypaint.store.mongo import MongoStore
 from polypaint.store.sqlite import SqliteStore
 
-from .conftest import Process
+from .processes import Process
 
 INFO = LobbyInfo("d", "ada", "stroke", "protected", "x")
 
@@ -53,14 +62,17 @@ async def store(tmp_path, request):
 
 async def test_accounts(store):
     assert await store.password_hash("ada") is None
-    assert await store.add_account("ada", b"\x00hash\xff")
-    assert not await store.add_account("ada", b"other")
+    assert await store.add_account("ada", b"\x00hash\xff", 1.5)
+    assert not await store.add_account("ada", b"other", 2)
     assert await store.password_hash("ada") == b"\x00hash\xff"
     assert await store.set_password("ada", b"new")
     assert not await store.set_password("bob", b"new")
     assert await store.password_hash("ada") == b"new"
-    assert await store.add_account("é.$x", b"h")
-    assert [a.name for a in await store.accounts()] == ["ada", "é.$x"]
+    assert await store.add_account("é.$x", b"h", 2)
+    assert await store.accounts() == [
+        StoredAccount("ada", 1.5, b"new"), StoredAccount("é.$x", 2, b"h"),
+    ]  # fmt: skip
+    assert await store.sizes() == Sizes(2, 0, 0, 0)
 
 
 async def test_drawings(store, monkeypatch):
@@ -104,6 +116,29 @@ async def test_documents(store):
     many = {("m", f"{i:05}"): b"%d" % i for i in range(2500)}
     await store.write(many)
     assert len(await store.read("m")) == 2500
+    assert await store.read("m", "02490", 3) == [
+        ("02491", b"2491"), ("02492", b"2492"), ("02493", b"2493"),
+    ]  # fmt: skip
+    assert await store.read("m", "02498") == [("02499", b"2499")]
+    assert await store.read("m", None, 1) == [("00000", b"0")]
+    assert await store.kinds() == ["k", "m", "other"]
+    assert (await store.sizes()).documents == 2502
+
+
+VALUES = [
+    {}, {"a": {"b": [1, 2.5, None, True, "x"]}}, [], "text", 0, -1, 1.0, 5e-324, 2**53 + 1,
+    2**63 - 1, -(2**63), 2**64 - 1, {"": 1}, {"$x": 1}, {"a.b": {"c": 1}}, {"a": {"$": 1}},
+    {"nul\0": "\0"}, {"é": "\U0001f600"}, {"_id": 1, "kind": 2}, [[[[]]]],
+    reduce(lambda inner, _: {"x": inner}, range(150), 1), reduce(lambda x, _: [x], range(150), 1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: repr(value)[:20])
+async def test_any_json_comes_back_as_it_was(store, value):
+    body = orjson.dumps(value)
+    await store.write({("k", "1"): body})
+    assert await store.read_one("k", "1") == body
+    assert await store.read("k") == [("1", body)]
 
 
 async def test_results(store):
@@ -120,6 +155,26 @@ async def test_results(store):
         PlayerRecord("ada", 1, 0, 1), PlayerRecord("cyd", 1, 0, 0),
     ]  # fmt: skip
     assert [r.player for r in await store.ranking(10)] == ["ada", "cyd", "bob"]
+
+
+async def test_results_in_pages(store):
+    told = [("C", "bob"), ("C", "é"), ("D", "ada"), ("D", "bob")]
+    for i, (code, player) in enumerate(reversed(told)):
+        await store.count(code, player, "nul", i)
+    await store.count("D", "ada", "victoire", 9)
+    assert await store.results(("", ""), 10) == [
+        StoredResult(code, player, "nul", 3 - i) for i, (code, player) in enumerate(told)
+    ]
+    assert [r.player for r in await store.results(("C", "bob"), 2)] == ["é", "ada"]
+    assert await store.results(("D", "bob"), 2) == []
+    assert await store.conflicts() == [StoredResult("D", "ada", "victoire", 9)]
+    assert await store.sizes() == Sizes(0, 0, 0, 4)
+
+
+async def test_a_store_knows_itself(store):
+    assert len(await store.identity()) == 24
+    await store.start()
+    assert await store.identity() == await store.identity()
 
 
 async def test_the_same_result_at_the_same_time_counts_once(store):
@@ -139,7 +194,7 @@ async def test_both_stores_do_the_same(tmp_path, request, seed):
         match rng.randrange(7):
             case 0:
                 arguments = (rng.choice(names), rng.randbytes(5))
-                work = [s.add_account(*arguments) for s in stores]
+                work = [s.add_account(*arguments, step) for s in stores]
             case 1:
                 arguments = (rng.choice(names), rng.randbytes(5))
                 work = [s.set_password(*arguments) for s in stores]
@@ -182,6 +237,22 @@ async def test_a_newer_database_is_refused(mongo):
     await store._db.schema.replace_one({"_id": "polypaint"}, {"_id": "polypaint", "version": 99})
     with pytest.raises(StoreError, match="another version"):
         await store.start()
+    await store.close()
+
+
+async def test_documents_of_version_1_become_bson(mongo):
+    store = MongoStore(mongo.uri(f"t{secrets.token_hex(6)}"))
+    await store._db.schema.insert_one({"_id": "polypaint", "version": 1})
+    for i, body in enumerate(['{"xp":3}', '{"$x":1}']):
+        document = {"_id": f"char:{i}", "kind": "char", "key": str(i), "body": body}
+        await store._db.documents.insert_one(document)
+    await store.start()
+    assert await store.read("char") == [("0", b'{"xp":3}'), ("1", b'{"$x":1}')]
+    assert await store._db.documents.find_one({"value.xp": 3}, {"key": 1}) == {
+        "_id": "char:0", "key": "0",
+    }  # fmt: skip
+    assert await store._db.documents.find_one({"body": {"$exists": True}}) is None
+    assert len(await store.identity()) == 24
     await store.close()
 
 

@@ -19,7 +19,8 @@ from polypaint.company import PREFIX
 from polypaint.errors import ConnectionClosed
 from polypaint.tanks.maps import MAPS
 
-from .conftest import Process, http, lasting_port, serving
+from .conftest import serving
+from .processes import Process, http, lasting_port
 
 SOON_S = 20
 

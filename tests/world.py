@@ -62,6 +62,9 @@ class MemoryStore:
     async def start(self) -> None:
         pass
 
+    async def identity(self) -> str:
+        return "memory"
+
     async def write(self, changes: Changes) -> None:
         if self.broken:
             raise StoreError("broken")
@@ -113,7 +116,7 @@ class MemoryStore:
     async def password_hash(self, name: str) -> bytes | None:
         return self.passwords.get(name)
 
-    async def add_account(self, name: str, password_hash: bytes) -> bool:
+    async def add_account(self, name: str, password_hash: bytes, _now: float) -> bool:
         return self.passwords.setdefault(name, password_hash) is password_hash
 
     async def set_password(self, name: str, password_hash: bytes) -> bool:
@@ -123,7 +126,7 @@ class MemoryStore:
         return known
 
     async def accounts(self) -> list[StoredAccount]:
-        return [StoredAccount(name, 0) for name in self.passwords]
+        return [StoredAccount(name, 0, hashed) for name, hashed in self.passwords.items()]
 
     async def lobbies(self) -> list[StoredLobby]:
         return [lobby for lobby, _, _ in self.kept.values()]
@@ -154,6 +157,10 @@ class MemoryJournal:
     """See `polypaint.store.Journal`."""
 
     torn_bytes = 0
+    store = ""
+
+    def belong_to(self, store: str) -> None:
+        self.store = store
 
     def __init__(self) -> None:
         self.kept: dict[int, bytes] = {}
@@ -450,7 +457,7 @@ class World:
                 ok = self.store.passwords.get(name) == password.encode()
                 self.defer(lambda: session.password_checked(name, ok, self.now))
             case effects.CreateAccount(session, name, password):
-                added = run(self.store.add_account(name, password.encode()))
+                added = run(self.store.add_account(name, password.encode(), 0))
                 self.defer(lambda: session.account_created(0 if added else 1, self.now))
             case paint_effects.LoadCanvas(lobby=lobby):
                 self.defer(lambda: self._load(lobby))

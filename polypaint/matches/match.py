@@ -88,7 +88,10 @@ class Match:
             "secret": self.secret,
             "etat": self.state,
             "n": self.version,
-            "places": [[s.name, s.state, s.acknowledged] for s in self.seats.values()],
+            "places": [
+                {"joueur": s.name, "etat": s.state, "compte": s.acknowledged}
+                for s in self.seats.values()
+            ],
             "debut": self.began,
             "resultats": self.results,
         }

@@ -105,12 +105,14 @@ class MatchSession(JsonConversation):
             effects.CheckPassword(self, name, message["id_privee"], bind=True)
         )
 
-    def password_checked(self, name: str, ok: bool, now: float) -> None:
+    def password_checked(self, name: str, ok: bool | None, now: float) -> None:
         """See `effects.Conversing`."""
         message, self._entering = self._entering, {}
         rid = message.get("rid")
         if not self.closing:
             try:
+                if ok is None:
+                    raise error("debit", "accounts cannot be read now; try again later")
                 if not ok:
                     raise error("identite")
                 self._identified(name, message["id_privee"])

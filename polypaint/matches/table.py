@@ -517,9 +517,9 @@ class MatchServer:
         match.state, match.version = document["etat"], document["n"]
         match.began = document["debut"]
         match.results = document["resultats"]
-        for name, state, acknowledged in document["places"]:
-            seat = match.seats[name] = Seat(name, state)
-            seat.acknowledged = acknowledged
+        for place in document["places"]:
+            seat = match.seats[place["joueur"]] = Seat(place["joueur"], place["etat"])
+            seat.acknowledged = place["compte"]
         return match
 
     def _replay(self, match: Match, moves: list[dict[str, Any]]) -> None:

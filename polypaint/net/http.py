@@ -46,8 +46,8 @@ class Errands(Protocol):
 
     renderer: ThreadPoolExecutor
 
-    async def authenticated(self, name: str, password: str) -> bool:
-        """Is this the account's password?"""
+    async def authenticated(self, name: str, password: str) -> bool | None:
+        """Is this the account's password? None: the store does not answer."""
 
     async def canvas_of(self, lobby: Lobby) -> Canvas | None:
         """A copy of a lobby's canvas, from memory or from the store."""

@@ -209,8 +209,8 @@ class Session(Conversation):
         self.waiting = True
         self.service.effects.append(effects.CheckPassword(self, name, password))
 
-    def password_checked(self, name: str, ok: bool, now: float) -> None:
-        """The store and bcrypt have answered."""
+    def password_checked(self, name: str, ok: bool | None, now: float) -> None:
+        """See `effects.Conversing`; the protocol has no word for a store that does not answer."""
         self.waiting = False
         if self.closing:
             return

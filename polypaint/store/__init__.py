@@ -7,7 +7,7 @@ Must never import the network. Counterpart: `polypaint.recovery` reads both.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final, Protocol
 
@@ -26,10 +26,36 @@ class StoredLobby:
 
 @dataclass(frozen=True, slots=True)
 class StoredAccount:
-    """An account. created: UTC seconds."""
+    """An account. created: UTC seconds. password_hash: by bcrypt."""
 
     name: str
     created: float
+    password_hash: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class StoredResult:
+    """What a player did in a match. at: UTC seconds."""
+
+    code: str
+    player: str
+    statut: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much there is in a store."""
+
+    accounts: int
+    lobbies: int
+    documents: int
+    results: int
+
+    @property
+    def empty(self) -> bool:
+        """Is there nothing at all?"""
+        return not (self.accounts or self.lobbies or self.documents or self.results)
 
 
 class Counted(Enum):
@@ -53,6 +79,8 @@ class PlayerRecord:
 
 
 HISTORY_MAX: Final = 1000
+UNFINISHED: Final = ("copie", "source")
+"""Kind and key of the document that a store holds while another is copied into it."""
 
 
 class Store(Protocol):
@@ -61,11 +89,17 @@ class Store(Protocol):
     async def start(self) -> None:
         """Make ready what is there, or make it anew; called once, before anything else."""
 
+    async def identity(self) -> str:
+        """A word that no other store has, the same for as long as this one exists."""
+
+    async def sizes(self) -> Sizes:
+        """How much there is."""
+
     async def password_hash(self, name: str) -> bytes | None:
         """The bcrypt hash of an account; None when there is no such account."""
 
-    async def add_account(self, name: str, password_hash: bytes) -> bool:
-        """False when the name is taken."""
+    async def add_account(self, name: str, password_hash: bytes, now: float) -> bool:
+        """False when the name is taken. now: UTC seconds."""
 
     async def set_password(self, name: str, password_hash: bytes) -> bool:
         """False when there is no such account."""
@@ -90,8 +124,13 @@ class Store(Protocol):
     async def write(self, changes: Changes) -> None:
         """Keep these documents, forget those that are None; after a StoreError, all again."""
 
-    async def read(self, kind: str) -> list[tuple[str, bytes]]:
-        """All documents of a kind: (key, JSON), by key."""
+    async def kinds(self) -> list[str]:
+        """Every kind of which there are documents, in order."""
+
+    async def read(
+        self, kind: str, after: str | None = None, limit: int | None = None
+    ) -> list[tuple[str, bytes]]:
+        """Documents of a kind: (key, JSON), by key; so many of those that come after a key."""
 
     async def read_one(self, kind: str, key: str) -> bytes | None:
         """One document as JSON."""
@@ -103,6 +142,12 @@ class Store(Protocol):
 
         now: UTC seconds.
         """
+
+    async def results(self, after: tuple[str, str], limit: int) -> list[StoredResult]:
+        """So many of the results that count, by (code, player), after this one."""
+
+    async def conflicts(self) -> list[StoredResult]:
+        """All results that were kept apart, in order."""
 
     async def record(self, player: str) -> PlayerRecord:
         """A player's totals and history; zeros for one who is not known."""
@@ -123,8 +168,15 @@ class Journal(Protocol):
     torn_bytes: int
     """What a killed server had begun to write and did not finish; nobody has seen it."""
 
+    @property
+    def store(self) -> str:
+        """The identity of the store to which it belongs; empty before the first."""
+
     def commit(self, batches: list[tuple[int, bytes]]) -> None:
         """Keep these numbered batches, all or none. Raises StoreFull, StoreError."""
+
+    def belong_to(self, store: str) -> None:
+        """Note the identity of the store that will get what is journaled. Raises StoreError."""
 
     def batches(self) -> Iterator[tuple[int, bytes]]:
         """Everything that is kept, in order. Raises StoreError for what is damaged."""

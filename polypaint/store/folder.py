@@ -42,7 +42,7 @@ class DataFolder:
             ) from None
         synchronous = "FULL" if durability == "power" else "OFF"
         try:
-            self.store = _store(store, path, synchronous)
+            self.store = open_store(store, path, synchronous)
             self.journal = SqliteJournal(path / "journal.db", synchronous)
         except BaseException:
             os.close(self._lock)
@@ -55,7 +55,8 @@ class DataFolder:
         os.close(self._lock)
 
 
-def _store(store: str, path: Path, synchronous: str) -> Store:
+def open_store(store: str, path: Path, synchronous: str = "OFF") -> Store:
+    """The store with this address; `sqlite`: the one in this folder. Raises StoreError."""
     if store == SQLITE:
         return SqliteStore(path / "store.db", synchronous)
     from polypaint.store.mongo import MongoStore  # who does not use it need not load it

@@ -11,6 +11,7 @@ another client can take their place.
 Counterpart: `polypaint.store`, the contracts.
 """
 
+import asyncio
 import secrets
 import time
 import zlib
@@ -27,10 +28,17 @@ from pymongo.errors import DuplicateKeyError, PyMongoError
 from polypaint.book import Changes
 from polypaint.errors import StoreError
 from polypaint.paint.lobbies import LobbyInfo
-from polypaint.store import HISTORY_MAX, Counted, PlayerRecord, StoredAccount, StoredLobby
+from polypaint.store import (
+    HISTORY_MAX,
+    Counted,
+    PlayerRecord,
+    Sizes,
+    StoredAccount,
+    StoredLobby,
+    StoredResult,
+)
 from polypaint.store.blobs import joined, split
 
-VERSION: Final = 1
 PART_BYTES: Final = 8 << 20
 """A document has at most 16 MiB."""
 DATABASE: Final = "polypaint"
@@ -42,10 +50,13 @@ KNOWN_MAX: Final = 100_000
 RANKED_S: Final = 5.0
 LOBBY: Final = ("filename", "owner", "mode", "protection", "passcode")
 STATUTS: Final = ("victoire", "defaite", "nul")
+BY_MATCH: Final = [("code", 1), ("player", 1)]
+NESTED_MAX: Final = 60
+"""Of documents in documents; servers take a hundred."""
 
 
 class _Translated:
-    """PyMongo's errors as ours."""
+    """PyMongo's errors as ours; and what it stumbles over when a server answers strangely."""
 
     def __init__(self, what: str) -> None:
         self._what = what
@@ -59,7 +70,7 @@ class _Translated:
         error: BaseException | None,
         _: TracebackType | None,
     ) -> None:
-        if isinstance(error, PyMongoError):
+        if isinstance(error, PyMongoError | LookupError | TypeError):
             raise StoreError(f"{self._what}: {str(error)[:300]}") from error
 
 
@@ -95,8 +106,23 @@ class MongoStore:
             for step in MIGRATIONS[version:]:
                 await step(self._db)
             if version < VERSION:
-                document = {"_id": "polypaint", "version": VERSION}
-                await self._db.schema.replace_one({"_id": "polypaint"}, document, upsert=True)
+                known = {"version": VERSION, "identity": secrets.token_hex(12)}
+                known |= {"identity": found["identity"]} if version > 1 else {}
+                await self._db.schema.replace_one({"_id": "polypaint"}, known, upsert=True)
+
+    async def identity(self) -> str:
+        """See `polypaint.store.Store`."""
+        with _Translated("reading"):
+            return str((await self._db.schema.find_one({"_id": "polypaint"}))["identity"])
+
+    async def sizes(self) -> Sizes:
+        """See `polypaint.store.Store`."""
+        with _Translated("counting"):
+            counted = [
+                await self._db[name].count_documents({})
+                for name in ("accounts", "lobbies", "documents", "results")
+            ]
+        return Sizes(*counted)
 
     # ------------------------------------------------------------ accounts
     async def password_hash(self, name: str) -> bytes | None:
@@ -117,9 +143,9 @@ class MongoStore:
             self._hashes.popitem(last=False)
         return password_hash
 
-    async def add_account(self, name: str, password_hash: bytes) -> bool:
+    async def add_account(self, name: str, password_hash: bytes, now: float) -> bool:
         """See `polypaint.store.Store`."""
-        account = {"_id": name, "hash": password_hash, "created": time.time()}
+        account = {"_id": name, "hash": password_hash, "created": now}
         with _Translated("creating an account"):
             try:
                 await self._db.accounts.insert_one(account)
@@ -139,8 +165,11 @@ class MongoStore:
     async def accounts(self) -> list[StoredAccount]:
         """See `polypaint.store.Store`."""
         with _Translated("reading accounts"):
-            found = self._db.accounts.find({}, {"created": 1}).sort("_id", 1)
-            return [StoredAccount(each["_id"], each["created"]) async for each in found]
+            found = self._db.accounts.find({}).sort("_id", 1)
+            return [
+                StoredAccount(each["_id"], each["created"], bytes(each["hash"]))
+                async for each in found
+            ]
 
     # ------------------------------------------------------------ drawings
     async def lobbies(self) -> list[StoredLobby]:
@@ -195,29 +224,32 @@ class MongoStore:
     # ------------------------------------------------------------ documents
     async def write(self, changes: Changes) -> None:
         """See `polypaint.store.Store`."""
-        work: list[Any] = []
-        for (kind, key), body in changes.items():
-            name = f"{kind}:{key}"
-            if body is None:
-                work.append(DeleteOne({"_id": name}))
-            else:
-                document = {"_id": name, "kind": kind, "key": key, "body": body.decode()}
-                work.append(ReplaceOne({"_id": name}, document, upsert=True))
+        work = await asyncio.to_thread(_operations, changes)
         with _Translated("storing documents"):
             for at in range(0, len(work), BULK):
                 await self._db.documents.bulk_write(work[at : at + BULK], ordered=False)
 
-    async def read(self, kind: str) -> list[tuple[str, bytes]]:
+    async def kinds(self) -> list[str]:
         """See `polypaint.store.Store`."""
         with _Translated("reading documents"):
-            found = self._db.documents.find({"kind": kind}).sort("key", 1)
-            return [(each["key"], each["body"].encode()) async for each in found]
+            return sorted(await self._db.documents.distinct("kind"))
+
+    async def read(
+        self, kind: str, after: str | None = None, limit: int | None = None
+    ) -> list[tuple[str, bytes]]:
+        """See `polypaint.store.Store`."""
+        query: dict[str, Any] = {"kind": kind}
+        if after is not None:
+            query["key"] = {"$gt": after}
+        with _Translated("reading documents"):
+            found = self._db.documents.find(query).sort("key", 1).limit(limit or 0)
+            return [(each["key"], _body(each)) async for each in found]
 
     async def read_one(self, kind: str, key: str) -> bytes | None:
         """See `polypaint.store.Store`."""
         with _Translated("reading a document"):
             found = await self._db.documents.find_one({"_id": f"{kind}:{key}"})
-        return found["body"].encode() if found else None
+        return _body(found) if found else None
 
     # ------------------------------------------------------------ results
     async def count(
@@ -238,6 +270,19 @@ class MongoStore:
             found = self._db.results.find({"code": code}, {"player": 1})
             return outcome, {each["player"] async for each in found}
 
+    async def results(self, after: tuple[str, str], limit: int) -> list[StoredResult]:
+        """See `polypaint.store.Store`."""
+        code, player = after
+        later = {"$or": [{"code": code, "player": {"$gt": player}}, {"code": {"$gt": code}}]}
+        with _Translated("reading results"):
+            found = self._db.results.find(later).sort(BY_MATCH).limit(limit)
+            return [_result(each) async for each in found]
+
+    async def conflicts(self) -> list[StoredResult]:
+        """See `polypaint.store.Store`."""
+        with _Translated("reading results"):
+            return sorted([_result(each) async for each in self._db.conflicts.find({})])
+
     async def record(self, player: str) -> PlayerRecord:
         """See `polypaint.store.Store`."""
         with _Translated("reading results"):
@@ -246,7 +291,7 @@ class MongoStore:
                 for statut in STATUTS
             ]
             found = self._db.results.find({"player": player})
-            newest = found.sort([("at", -1), ("_id", -1)]).limit(HISTORY_MAX)
+            newest = found.sort([("at", -1), ("code", -1)]).limit(HISTORY_MAX)
             history = tuple([(each["code"], each["statut"]) async for each in newest])
         won, lost, drawn = totals
         return PlayerRecord(player, won, lost, drawn, history)
@@ -297,15 +342,65 @@ def _lobby(document: dict[str, Any]) -> StoredLobby:
     return StoredLobby(document["_id"], info, document["seq"])
 
 
+def _result(document: dict[str, Any]) -> StoredResult:
+    return StoredResult(*(document[name] for name in ("code", "player", "statut", "at")))
+
+
+def _operations(changes: Changes) -> list[Any]:
+    """What `write` has to do; off the loop, for there may be many."""
+    return [
+        DeleteOne({"_id": f"{kind}:{key}"})
+        if body is None
+        else ReplaceOne({"_id": f"{kind}:{key}"}, _document(kind, key, body), upsert=True)
+        for (kind, key), body in changes.items()
+    ]
+
+
+def _document(kind: str, key: str, body: bytes) -> dict[str, Any]:
+    """A document as it is kept: `value`, or `json` where BSON cannot say the same."""
+    value = orjson.loads(body)
+    kept = {"value": value} if _fits(value, NESTED_MAX) else {"json": body.decode()}
+    return {"_id": f"{kind}:{key}", "kind": kind, "key": key} | kept
+
+
+def _body(document: dict[str, Any]) -> bytes:
+    """The JSON of a document as it is kept."""
+    if "json" in document:
+        return str(document["json"]).encode()
+    return orjson.dumps(document["value"])
+
+
+def _fits(value: Any, depth: int) -> bool:
+    """Can BSON hold this, and every server take it?"""
+    match value:
+        case dict():
+            names = all(k and k[0] != "$" and "." not in k and "\0" not in k for k in value)
+            return depth > 0 and names and all(_fits(v, depth - 1) for v in value.values())
+        case list():  # not every server takes arrays in arrays
+            return all(not isinstance(v, list) and _fits(v, depth) for v in value)
+        case int():
+            return -(1 << 63) <= value < 1 << 63
+    return True
+
+
 async def _first(db: Any) -> None:
     """Version 1: the indexes that queries need beside `_id`."""
     await db.lobbies.create_index("filename", unique=True)
     await db.parts.create_index([("number", 1), ("save", 1), ("part", 1)])
     await db.documents.create_index([("kind", 1), ("key", 1)])
     await db.results.create_index([("player", 1), ("at", -1)])
-    await db.results.create_index("code")
+    await db.results.create_index(BY_MATCH)
     await db.results.create_index([("statut", 1), ("player", 1)])
 
 
-MIGRATIONS: Final = (_first,)
+async def _second(db: Any) -> None:
+    """Version 2: documents are BSON, which can be queried, and no longer text in `body`."""
+    await db.results.create_index(BY_MATCH)
+    async for each in db.documents.find({"body": {"$exists": True}}):
+        document = _document(each["kind"], each["key"], each["body"].encode())
+        await db.documents.replace_one({"_id": each["_id"]}, document)
+
+
+MIGRATIONS: Final = (_first, _second)
 """What makes each version of the database out of the one before; each may be run again."""
+VERSION: Final = len(MIGRATIONS)

@@ -24,7 +24,15 @@ import orjson
 from polypaint.book import Changes
 from polypaint.errors import StoreError, StoreFull
 from polypaint.paint.lobbies import LobbyInfo
-from polypaint.store import HISTORY_MAX, Counted, PlayerRecord, StoredAccount, StoredLobby
+from polypaint.store import (
+    HISTORY_MAX,
+    Counted,
+    PlayerRecord,
+    Sizes,
+    StoredAccount,
+    StoredLobby,
+    StoredResult,
+)
 from polypaint.store.blobs import joined, split
 
 PART_BYTES: Final = 4 << 20
@@ -80,12 +88,19 @@ CREATE TABLE conflicts (
     PRIMARY KEY (code, player, statut)
 ) STRICT;
 """
+STORE_SCHEMA_3: Final = """
+CREATE TABLE identity (id TEXT NOT NULL) STRICT;
+INSERT INTO identity VALUES (lower(hex(randomblob(12))));
+"""
 JOURNAL_SCHEMA: Final = """
 CREATE TABLE journal (
     batch INTEGER PRIMARY KEY,
     crc INTEGER NOT NULL,
     data BLOB NOT NULL
 ) STRICT;
+"""
+JOURNAL_SCHEMA_2: Final = """
+CREATE TABLE store (id TEXT NOT NULL) STRICT;
 """
 
 T = TypeVar("T")
@@ -137,9 +152,9 @@ def _translated(what: str, error: sqlite3.Error | OSError) -> StoreError:
     return StoreError(f"{what}: {error}")
 
 
-STORE_VERSIONS: Final = (STORE_SCHEMA, STORE_SCHEMA_2)
+STORE_VERSIONS: Final = (STORE_SCHEMA, STORE_SCHEMA_2, STORE_SCHEMA_3)
 """What makes each version of the file out of the one before."""
-JOURNAL_VERSIONS: Final = (JOURNAL_SCHEMA,)
+JOURNAL_VERSIONS: Final = (JOURNAL_SCHEMA, JOURNAL_SCHEMA_2)
 
 
 def _open(path: Path, versions: tuple[str, ...], synchronous: str) -> sqlite3.Connection:
@@ -181,14 +196,24 @@ class SqliteStore:
     async def start(self) -> None:
         """See `polypaint.store.Store`: the file was opened, and brought up to date, at once."""
 
+    async def identity(self) -> str:
+        """See `polypaint.store.Store`."""
+        ((identity,),) = await self._do("reading", self._query, "SELECT id FROM identity")
+        return str(identity)
+
+    async def sizes(self) -> Sizes:
+        """See `polypaint.store.Store`."""
+        (row,) = await self._do("counting", self._query, _SIZES)
+        return Sizes(*row)
+
     async def password_hash(self, name: str) -> bytes | None:
         """See `polypaint.store.Store`."""
         rows = await self._do("reading an account", self._query, _HASH, name)
         return rows[0][0] if rows else None
 
-    async def add_account(self, name: str, password_hash: bytes) -> bool:
+    async def add_account(self, name: str, password_hash: bytes, now: float) -> bool:
         """See `polypaint.store.Store`."""
-        values = (name, password_hash, time.time())
+        values = (name, password_hash, now)
         return await self._do("creating an account", self._change, _ADD, *values) == 1
 
     async def set_password(self, name: str, password_hash: bytes) -> bool:
@@ -223,9 +248,19 @@ class SqliteStore:
         """See `polypaint.store.Store`."""
         await self._do("storing documents", self._write, changes)
 
-    async def read(self, kind: str) -> list[tuple[str, bytes]]:
+    async def kinds(self) -> list[str]:
         """See `polypaint.store.Store`."""
-        return await self._do("reading documents", self._query, _READ, kind)
+        return [kind for (kind,) in await self._do("reading documents", self._query, _KINDS)]
+
+    async def read(
+        self, kind: str, after: str | None = None, limit: int | None = None
+    ) -> list[tuple[str, bytes]]:
+        """See `polypaint.store.Store`."""
+        at_most = -1 if limit is None else limit
+        if after is None:
+            return await self._do("reading documents", self._query, _READ, kind, at_most)
+        values = (kind, after, at_most)
+        return await self._do("reading documents", self._query, _READ_AFTER, *values)
 
     async def read_one(self, kind: str, key: str) -> bytes | None:
         """See `polypaint.store.Store`."""
@@ -237,6 +272,16 @@ class SqliteStore:
     ) -> tuple[Counted, set[str]]:
         """See `polypaint.store.Store`."""
         return await self._do("storing a result", self._count, code, player, statut, now)
+
+    async def results(self, after: tuple[str, str], limit: int) -> list[StoredResult]:
+        """See `polypaint.store.Store`."""
+        rows = await self._do("reading results", self._query, _RESULTS, *after, limit)
+        return [StoredResult(*row) for row in rows]
+
+    async def conflicts(self) -> list[StoredResult]:
+        """See `polypaint.store.Store`."""
+        rows = await self._do("reading results", self._query, _CONFLICTS)
+        return [StoredResult(*row) for row in rows]
 
     async def record(self, player: str) -> PlayerRecord:
         """See `polypaint.store.Store`."""
@@ -328,20 +373,33 @@ class SqliteStore:
 _HASH: Final = "SELECT hash FROM accounts WHERE name = ?"
 _ADD: Final = "INSERT INTO accounts VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 _SET: Final = "UPDATE accounts SET hash = ? WHERE name = ?"
-_ACCOUNTS: Final = "SELECT name, created FROM accounts ORDER BY name"
+_SIZES: Final = (
+    "SELECT (SELECT count(*) FROM accounts), (SELECT count(*) FROM lobbies), "
+    "(SELECT count(*) FROM documents), (SELECT count(*) FROM results)"
+)
+_ACCOUNTS: Final = "SELECT name, created, hash FROM accounts ORDER BY name"
 _PUT: Final = (
     "INSERT INTO documents VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET body = excluded.body"
 )
 _FORGET: Final = "DELETE FROM documents WHERE kind = ? AND key = ?"
-_READ: Final = "SELECT key, body FROM documents WHERE kind = ? ORDER BY key"
+_KINDS: Final = "SELECT DISTINCT kind FROM documents ORDER BY kind"
+_READ: Final = "SELECT key, body FROM documents WHERE kind = ? ORDER BY key LIMIT ?"
+_READ_AFTER: Final = (
+    "SELECT key, body FROM documents WHERE kind = ? AND key > ? ORDER BY key LIMIT ?"
+)
 _READ_ONE: Final = "SELECT body FROM documents WHERE kind = ? AND key = ?"
 _COUNT: Final = "INSERT INTO results VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
 _RESULT: Final = "SELECT statut FROM results WHERE code = ? AND player = ?"
 _CONFLICT: Final = "INSERT INTO conflicts VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
 _RESULTS_OF_MATCH: Final = "SELECT player FROM results WHERE code = ?"
+_RESULTS: Final = (
+    "SELECT code, player, statut, at FROM results WHERE (code, player) > (?, ?) "
+    "ORDER BY code, player LIMIT ?"
+)
+_CONFLICTS: Final = "SELECT code, player, statut, at FROM conflicts ORDER BY code, player, statut"
 _TOTALS: Final = "SELECT statut, count(*) FROM results WHERE player = ? GROUP BY statut"
 _HISTORY: Final = (
-    "SELECT code, statut FROM results WHERE player = ? ORDER BY at DESC, rowid DESC LIMIT ?"
+    "SELECT code, statut FROM results WHERE player = ? ORDER BY at DESC, code DESC LIMIT ?"
 )
 _RANKING: Final = (
     "SELECT player, sum(statut = 'victoire') AS won, sum(statut = 'defaite') AS lost, "
@@ -370,6 +428,20 @@ class SqliteJournal:
         self._reserve = path.with_name("reserve")
         self.torn_bytes = torn_bytes(path.with_name(path.name + "-wal"))
         self._db = _open(path, JOURNAL_VERSIONS, synchronous)
+
+    @property
+    def store(self) -> str:
+        """See `polypaint.store.Journal`."""
+        with _Translated("reading the journal"):
+            row = self._db.execute("SELECT id FROM store").fetchone()
+        return row[0] if row else ""
+
+    def belong_to(self, store: str) -> None:
+        """See `polypaint.store.Journal`."""
+        if self.store != store:
+            with _Translated("writing the journal"), _Transaction(self._db):
+                self._db.execute("DELETE FROM store")
+                self._db.execute("INSERT INTO store VALUES (?)", (store,))
 
     def commit(self, batches: list[tuple[int, bytes]]) -> None:
         """See `polypaint.store.Journal`."""

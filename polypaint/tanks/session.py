@@ -129,12 +129,12 @@ class TankSession(JsonConversation):
             self._refuse("name taken" if status == NAME_TAKEN else "busy")
             self.resume(now)
 
-    def password_checked(self, name: str, ok: bool, now: float) -> None:
+    def password_checked(self, name: str, ok: bool | None, now: float) -> None:
         """See `effects.Conversing`."""
         if ok:
             self._identified(name, now)
         else:
-            self._refuse("bad credentials")
+            self._refuse("busy" if ok is None else "bad credentials")
             self.resume(now)
 
     def _identified(self, name: str, now: float) -> None:

@@ -83,7 +83,9 @@ def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _fail(error: PolypaintError) -> None:
-    Console(stderr=True).print(f"polypaint-fast: {error}", style="red", markup=False)
+    Console(stderr=True).print(
+        f"polypaint-fast: {error}", style="red", markup=False, highlight=False
+    )
     raise typer.Exit(2)
 
 

@@ -12,7 +12,14 @@ from pathlib import Path
 
 import orjson
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.table import Table
 
 from polypaint.accounts import is_name, is_password
@@ -105,10 +112,7 @@ async def copy(settings: Settings, source: str, target: str) -> int:
         await recover(folder.store, folder.journal)  # what so far only the journal has
         async with _target(target, settings.data) as store:
             sizes = await _copied(folder.store, store)
-    out.print(
-        f"copied {sizes.accounts} accounts, {sizes.lobbies} drawings, {sizes.documents} documents "
-        f"and {sizes.results} results"
-    )
+    out.print(f"copied {sizes}", highlight=False)
     where = f"--store {_shown(target)}" if is_database(target) else f"--data {target}"
     out.print(f"a server can use it with {where}", markup=False, highlight=False)
     return 0
@@ -141,17 +145,17 @@ async def _copied(source: Store, target: Store) -> Sizes:
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=out) as bar:
-        tasks = {
-            what: bar.add_task(what, total=total)
-            for what, total in (
-                ("accounts", sizes.accounts),
-                ("drawings", sizes.lobbies),
-                ("documents", sizes.documents),
-                ("results", sizes.results),
-            )
+        totals = {
+            "accounts": sizes.accounts,
+            "drawings": sizes.lobbies,
+            "documents": sizes.documents,
+            "results": sizes.results,
         }
+        tasks: dict[str, TaskID] = {}
 
         def told(what: str, done: int) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=totals[what])
             bar.update(tasks[what], completed=done)
 
         return await transfer.copy(source, target, time.time(), told)

@@ -174,7 +174,7 @@ async def test_what_does_not_read_back_is_noticed(pair, monkeypatch):
         return sizes
 
     monkeypatch.setattr(source, "sizes", wrong)
-    with pytest.raises(StoreError, match="is a server running"):
+    with pytest.raises(StoreError, match="does a server use either"):
         await copy(source, target, 5, lambda *_: None)
     assert replace(sizes, accounts=0).empty is False
 

@@ -57,6 +57,12 @@ class Sizes:
         """Is there nothing at all?"""
         return not (self.accounts or self.lobbies or self.documents or self.results)
 
+    def __str__(self) -> str:
+        return (
+            f"{self.accounts} accounts, {self.lobbies} drawings, {self.documents} documents and "
+            f"{self.results} results"
+        )
+
 
 class Counted(Enum):
     """What came of a result."""

@@ -71,7 +71,8 @@ class _Translated:
         _: TracebackType | None,
     ) -> None:
         if isinstance(error, PyMongoError | LookupError | TypeError):
-            raise StoreError(f"{self._what}: {str(error)[:300]}") from error
+            says, _, _ = str(error).partition(" (configured timeouts")  # and half a page more
+            raise StoreError(f"{self._what}: {says[:300]}") from error
 
 
 class MongoStore:

@@ -51,7 +51,7 @@ async def copy(source: Store, target: Store, now: float, told: Told) -> Sizes:
             told(what, done)
     sizes, copied = await source.sizes(), await target.sizes()
     if astuple(copied) != (sizes.accounts, sizes.lobbies, sizes.documents + 1, sizes.results):
-        raise StoreError(f"the copy differs: {sizes} became {copied}; is a server running?")
+        raise StoreError(f"the copy differs: {sizes} became {copied}; does a server use either?")
     await target.write({UNFINISHED: None})
     return sizes
 
@@ -65,7 +65,7 @@ async def _begin(identity: str, target: Store) -> None:
         return
     sizes = await target.sizes()
     if not sizes.empty:
-        raise StoreError(f"the target is not empty: {sizes}")
+        raise StoreError(f"the target is not empty: it holds {sizes}")
     await target.write({UNFINISHED: orjson.dumps({"de": identity})})
 
 

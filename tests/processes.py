@@ -153,6 +153,15 @@ class Mongo:
             time.sleep(0.02)
         raise AssertionError("the database does not start")
 
+    def hang(self) -> None:
+        """From now on it takes everything and answers nothing, until `wake`."""
+        assert self._child is not None
+        self._child.send_signal(signal.SIGSTOP)
+
+    def wake(self) -> None:
+        assert self._child is not None
+        self._child.send_signal(signal.SIGCONT)
+
     def stop(self) -> None:
         if self._child is not None:
             self._child.kill()

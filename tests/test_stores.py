@@ -328,3 +328,29 @@ def test_drawing_goes_on_while_the_database_is_away(tmp_path, mongo):
     assert asyncio.run(look()) == 6
     assert server.stop() == 0
     assert "Traceback" not in server.log.read_text()
+
+
+def test_nobody_waits_for_a_database_that_hangs(tmp_path, mongo):
+    """It accepts connections and answers nothing: people who are in notice nothing."""
+    server = Process(tmp_path, "--store", mongo.uri("hangs")).start()
+
+    async def draw():
+        async with connect(server.paint, "ada", "pw", create=True) as ada:
+            drawing = await ada.create("d")
+            async with connect(server.paint, "bob", "pw", create=True) as bob:
+                seen = await bob.join("d")
+                mongo.hang()
+                async with asyncio.timeout(15):  # less than a server waits for the database
+                    for x in range(50):
+                        await drawing.add_stroke(0, bytes(4), 3, 3, [(x, 0)])
+                    await seen.wait_for(lambda canvas: len(canvas.strokes) == 50)
+
+    try:
+        asyncio.run(draw())
+    finally:
+        mongo.wake()
+    assert server.stop() == 0
+    assert "Traceback" not in server.log.read_text()
+    server.start()
+    assert asyncio.run(play_and_draw(server, "eve")) == 51
+    assert server.stop() == 0

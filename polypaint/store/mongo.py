@@ -71,7 +71,7 @@ class _Translated:
         _: TracebackType | None,
     ) -> None:
         if isinstance(error, PyMongoError | LookupError | TypeError):
-            says, _, _ = str(error).partition(" (configured timeouts")  # and half a page more
+            says = str(error).partition(" (configured timeouts")[0]  # and half a page more
             raise StoreError(f"{self._what}: {says[:300]}") from error
 
 

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,9 @@ SAMPLES = 1 << 20
 POINTS = 32
 DATE = 1_523_750_400
 TRIES = 3
+VECTOR = bytes(12)
+ATTACHED = [{"_placeholder": True, "num": number} for number in range(2)]
+EVENT = ["server-broadcast", "d", *ATTACHED]
 
 
 class Result(ctypes.Structure):
@@ -50,6 +53,7 @@ class Sample:
     cpu_us: float
     p50_us: float
     p99_us: float
+    sent: int
     lost: int
     disorder: int
 
@@ -251,16 +255,16 @@ def socketio(address: str) -> socket.socket:
     answer = b""
     while b"40{" not in answer:
         answer += sock.recv(4096)
+    sock.sendall(binary(b'42["join-room","d"]', 1))
     return sock
 
 
 def wire(kind: str, packet: bytes) -> bytes:
-    """A packet as it goes onto this kind of wire; it stands last, but for NATS."""
+    """A packet as it goes onto this kind of wire; what stands behind it is known to `measure`."""
     if kind == "ws":
         return binary(packet)
     if kind == "socket.io":
-        event = b'451-["draw",{"_placeholder":true,"num":0}]'
-        return binary(event, 1) + binary(packet)
+        return binary(b"452-" + orjson.dumps(EVENT), 1) + binary(packet) + binary(VECTOR)
     if kind == "nats":
         return b"PUB d %d\r\n%b\r\n" % (len(packet), packet)
     return packet
@@ -277,6 +281,12 @@ def open_socket(address: str) -> socket.socket:
 def lobby(name: str, owner: str, mode: str = "stroke") -> str:
     values = (name, owner, mode, "public", "")
     return orjson.dumps(dict(zip(packets.LOBBY_KEYS, values, strict=True))).decode()
+
+
+def memory_kib(pid: int) -> int:
+    """Memory of a process that is its own, in KiB; what it has mapped from files is not."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("RssAnon:")[1].split()[0])
 
 
 def read_until(sock: socket.socket, done: Any) -> list[bytes]:
@@ -302,10 +312,10 @@ def thawed(packet: bytes) -> bool:
     return packet[2] == packets.LOBBY_FREEZE_STATE.id and packets.decode(packet, True) == (0,)
 
 
-def people(address: str, count: int, tag: str) -> list[socket.socket]:
-    """Logged in, in one lobby of their own."""
+def people(address: str, count: int, tag: str, first: int = 0) -> list[socket.socket]:
+    """Logged in, in one lobby of their own; first: how many are there already."""
     socks = []
-    for i in range(count):
+    for i in range(first, first + count):
         name = f"{tag}{i:04}".encode()
         sock = open_socket(address)
         login(sock, name)
@@ -330,47 +340,54 @@ def stroke(name: bytes, points: int = POINTS) -> bytes:
 _tags = iter(range(10_000))
 
 
+def tag() -> str:
+    """Of a lobby and its people: no other has it."""
+    return f"{next(_tags):04}"
+
+
 def measure(kind: str, pid: int, addresses: dict[str, str], load: Load) -> Sample:
     """One load against a running server. kind: paint, raw, ws, socket.io or nats."""
-    tag = f"{next(_tags):04}"
-    address = addresses[kind]
+    own, address = tag(), addresses[kind]
     if kind == "paint":
-        socks = people(address, load.peers, tag)
+        socks = people(address, load.peers, own)
     else:
         opened = {"ws": lambda a: websocket(a, "/"), "nats": nats_socket, "socket.io": socketio}
         socks = [opened.get(kind, open_socket)(address) for _ in range(load.peers)]
-    names = [f"{tag}{i:04}".encode() for i in range(load.senders)]
+    drive(kind, pid, socks, own, replace(load, seconds=0.3))
+    sample = drive(kind, pid, socks, own, load)
+    for sock in socks:
+        sock.close()
+    return sample
+
+
+def drive(kind: str, pid: int, socks: list[socket.socket], own: str, load: Load) -> Sample:
+    """The same with people who are there already, of whom the first ones draw."""
+    names = [f"{own}{i:04}".encode() for i in range(load.senders)]
     wires = [ctypes.create_string_buffer(wire(kind, stroke(name))) for name in names]
     size = len(wires[0]) - 1
-    stamp = size - 8 * POINTS - (2 if kind == "nats" else 0)
+    stamp = size - 8 * POINTS - {"nats": 2, "socket.io": len(binary(VECTOR))}.get(kind, 0)
     framing = {"ws": 1, "socket.io": 1, "nats": 2}.get(kind, 0)
     fds = (ctypes.c_int * load.peers)(*(s.fileno() for s in socks))
     pointers = (ctypes.c_void_p * len(wires))(*(ctypes.addressof(w) for w in wires))
     result = Result()
-    drive = generator().drive
-    drive.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_int, ctypes.c_void_p, ctypes.c_int,
-                      ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_double, ctypes.c_double,
-                      ctypes.c_void_p]  # fmt: skip
-
-    fixed = (fds, load.peers, load.senders, pointers, size, stamp, framing, load.window, load.rate)
-
-    def run(seconds: float) -> None:
-        if drive(*fixed, seconds, ctypes.byref(result)):
-            raise RuntimeError("a connection broke")
-
+    function = generator().drive
+    function.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_int, ctypes.c_void_p,
+                         ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_double,
+                         ctypes.c_double, ctypes.c_void_p]  # fmt: skip
     with pinned(1):
-        run(0.3)
         before = cpu_seconds(pid)
-        run(load.seconds)
+        broken = function(fds, load.peers, load.senders, pointers, size, stamp, framing,
+                          load.window, load.rate, load.seconds, ctypes.byref(result))  # fmt: skip
         used = cpu_seconds(pid) - before
-    for sock in socks:
-        sock.close()
+    if broken:
+        raise RuntimeError("a connection broke")
     latency = np.sort(np.frombuffer(result.latency_us, np.float32)[: result.samples])
     return Sample(
         result.delivered / result.seconds,
         used / max(1, result.delivered) * 1e6,
         float(latency[len(latency) // 2]),
         float(latency[int(len(latency) * 0.99)]),
+        result.sent,
         result.lost,
         result.disorder if kind == "paint" else 0,
     )

@@ -18,7 +18,7 @@ import numpy as np
 from polypaint import _codec, _raster
 from polypaint._codec import Outbox, Relay, Splitter, Turn
 from polypaint.errors import ProtocolError
-from polypaint.paint.packets import CODEC, STAMPS_MAX
+from polypaint.paint.packets import CODEC, PASSING, STAMPS_MAX
 
 VECTORS = Path(__file__).parent.parent / "tests/vectors/paint.json"
 ROUND = 2000
@@ -78,8 +78,11 @@ def fuzz_packets(rng: random.Random, packets: list[bytes]) -> int:
             CODEC.accept(
                 [packet, packets[0]], 0, 2, packet[2] if len(packet) > 2 else 0, b"bob", 7
             )
-        else:
+        elif choice < 0.9:
             attempt(_codec.websocket_messages, packet)
+        else:
+            more = [mutated(rng, rng.choice(packets)) for _ in range(rng.randint(0, 4))]
+            attempt(_codec.coalesced, b"".join([packet, *more]), PASSING)
     return ROUND
 
 

@@ -32,7 +32,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.math cimport floor, isfinite
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
-from libc.stdlib cimport free, realloc
+from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memchr, memcmp, memcpy, memset
 
 from polypaint.errors import ProtocolError
@@ -696,6 +696,75 @@ cdef bytes _encode_whole(values):
     return np.ascontiguousarray(array, "<i4").tobytes()
 
 
+# ------------------------------------------------------------------------------- coalescing
+cdef enum Passing:
+    P_FIXED = 0         # nothing before it is void because of something behind it
+    P_PASSED = 1        # it does not matter to what is coalesced
+    P_BY_AUTHOR = 2     # void when its author sends another one
+    P_BY_INDEX = 3      # void when another one has its index
+
+
+def coalesced(bytes data not None, bytes passing not None):
+    """Whole packets without those that later ones make void: same end, fewer bytes.
+
+    passing: for each of the 256 types how it behaves, see `paint.packets.Passing`. Returns `data`
+    itself when nothing is void. Raises ProtocolError when it is not a whole number of packets,
+    MemoryError.
+    """
+    cdef const uint8_t* p = <const uint8_t*>PyBytes_AS_STRING(data)
+    cdef const uint8_t* how = <const uint8_t*>PyBytes_AS_STRING(passing)
+    cdef Py_ssize_t n = PyBytes_GET_SIZE(data), at = 0, kept = 0, count = 0, i, length
+    cdef Py_ssize_t* starts
+    cdef int size
+    cdef set seen = set()
+    cdef bytes out, key
+    cdef uint8_t* q
+    if PyBytes_GET_SIZE(passing) != 256:
+        raise ValueError("passing has one byte for each of 256 types")
+    starts = <Py_ssize_t*>malloc((n // HEADER + 1) * sizeof(Py_ssize_t))
+    if starts == NULL:
+        raise MemoryError
+    try:
+        while at < n:
+            size = _frame(p + at, n - at)
+            if size <= 0:
+                raise ProtocolError("not a whole number of packets")
+            starts[count] = at
+            count += 1
+            at += size
+        for i in range(count - 1, -1, -1):
+            at = starts[i]
+            size = p[at] | p[at + 1] << 8
+            if how[p[at + 2]] == P_FIXED:
+                seen.clear()
+            elif how[p[at + 2]] != P_PASSED:
+                length = HEADER + p[at + 7]         # the name is within the packet: `_frame`
+                if how[p[at + 2]] == P_BY_INDEX:
+                    if size < length + 4:
+                        raise ProtocolError(FAULTS[F_LENGTH])
+                    key = data[at + 2:at + 3] + data[at + length:at + length + 4]
+                else:
+                    key = data[at + 2:at + 3] + data[at + 7:at + length]
+                if key in seen:
+                    starts[i] = -1
+                    continue
+                seen.add(key)
+            kept += size
+        if kept == n:
+            return data
+        out = PyBytes_FromStringAndSize(NULL, kept)
+        q = <uint8_t*>PyBytes_AS_STRING(out)
+        for i in range(count):
+            if starts[i] >= 0:
+                at = starts[i]
+                size = p[at] | p[at + 1] << 8
+                memcpy(q, p + at, size)
+                q += size
+        return out
+    finally:
+        free(starts)
+
+
 # ------------------------------------------------------------------------------- JSON, WebSocket
 def json_shape(bytes data not None):
     """(colons outside strings, greatest depth) of a JSON text, valid or not, in one pass.
@@ -1233,6 +1302,36 @@ cdef class Outbox:
         self.queued = sum(len(piece) for part in (self.staged, self.sealed, self.ready)
                           for piece in part if isinstance(piece, bytes))
         return before - self.queued
+
+    def coalesce(self, bytes passing not None):
+        """Drop relayed packets that later ones make void, see `coalesced`; bytes dropped.
+
+        What is left of a run of pieces is a piece of this peer's own; where little would be won,
+        the pieces stay what they are, shared with others.
+        """
+        cdef list run = [], pieces = []
+        cdef Py_ssize_t before = self.queued
+        for piece in self.ready:
+            if isinstance(piece, tuple):
+                run.append(piece)
+                continue
+            pieces += self._coalesced(run, passing)
+            run = []
+            pieces.append(piece)
+        pieces += self._coalesced(run, passing)
+        self.ready = deque(pieces)
+        return before - self.queued
+
+    cdef list _coalesced(self, list run, bytes passing):
+        cdef bytes whole, left
+        if not run:
+            return run
+        whole = b"".join([piece[0] for piece in run])
+        left = coalesced(whole, passing)
+        if 4 * PyBytes_GET_SIZE(left) > 3 * PyBytes_GET_SIZE(whole):
+            return run
+        self.queued -= PyBytes_GET_SIZE(whole) - PyBytes_GET_SIZE(left)
+        return [(left,)]
 
     def release(self):
         """The journal holds what was sealed: it may be taken now."""

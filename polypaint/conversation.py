@@ -24,6 +24,8 @@ LINE_BYTES_MAX: Final = 4096
 RID_BYTES_MAX: Final = 64
 FAULTS_MAX: Final = 5
 FAULTS_S: Final = 10.0
+CROWDED: Final = 0.25
+"""The part of what a peer may leave unread (`backlog_bytes_max`) at which its queue is tidied."""
 TOO_LONG: Final = f"a message has at most {LINE_BYTES_MAX} bytes"
 
 
@@ -101,6 +103,7 @@ class Conversation(ABC):
         self.waiting = False
         self.closing = ""
         self.taken_at = now
+        self._crowded_at = int(CROWDED * ground.settings.backlog_bytes_max)
 
     # ------------------------------------------------------------ in
     @abstractmethod
@@ -151,6 +154,20 @@ class Conversation(ABC):
 
     def backlogged(self, now: float) -> None:  # noqa: B027
         """The connection takes no more bytes for now."""
+
+    def weigh(self, now: float) -> None:
+        """See how much waits to be sent to a peer that does not take it fast enough."""
+        limit = self.ground.settings.backlog_bytes_max
+        if self.outbox.queued > self._crowded_at:
+            self.crowded()
+            self._crowded_at = self.outbox.queued + int(CROWDED * limit)
+        elif self.outbox.queued < CROWDED * limit:
+            self._crowded_at = int(CROWDED * limit)
+        if self.outbox.queued > limit:
+            self.lagging(now)
+
+    def crowded(self) -> None:  # noqa: B027
+        """Much waits to be sent: what of it is void by now may be dropped."""
 
     @abstractmethod
     def lagging(self, now: float) -> None:

@@ -371,8 +371,8 @@ class Server:
             if link is None:
                 continue
             link.send()
-            if outbox.queued > self.settings.backlog_bytes_max and link.session is not None:
-                link.session.lagging(self.now())
+            if link.session is not None:
+                link.session.weigh(self.now())
         closing = self.errands.closing
         if not closing and not self.ground.effects:
             return

@@ -391,3 +391,71 @@ def test_stroke_dumps_load(five):
 def test_dumps_that_make_no_sense(kind, meta):
     with pytest.raises(StoreError):
         kind().load(meta, [b"abc"])
+
+
+# ---------------------------------------------------------------- for whoever lags
+def some_packet(rng: random.Random, mode: Mode):
+    """Any drawing packet: (declaration, values)."""
+    at = [rng.randrange(40), rng.randrange(40), rng.randrange(1, 30), rng.randrange(1, 30)]
+    points = [[rng.randrange(40), rng.randrange(40)] for _ in range(rng.randrange(1, 4))]
+    if mode is Mode.PIXEL:
+        return rng.choice(
+            [(packets.UPDATE_SELECTION, (*at, rng.randrange(360)))] * 8
+            + [(packets.SEND_POINTS, (rng.randrange(1, 9), rng.choice([RED, BLUE]), points))] * 3
+            + [(packets.BUCKET_FILL, (*at[:2], rng.choice([RED, BLUE])))]
+            + [(packets.CREATE_SELECTION, (*at, 0)), (packets.REMOVE_SELECTION, ())]
+            + [(packets.APPLY_FILTER_SELECTION, ("invert",)), (packets.RESET_CANVAS, ())]
+            + [(packets.RESIZE_CANVAS_INT, (rng.randrange(20, 60), rng.randrange(20, 60)))]
+        )
+    index = rng.randrange(6)
+    stroke = (index, rng.choice([RED, BLUE]), 1, 2, points)
+    return rng.choice(
+        [(packets.REPLACE_STROKE, stroke)] * 8
+        + [(packets.ADD_STROKE, stroke)] * 3
+        + [(packets.INSERT_STROKE, stroke), (packets.REMOVE_STROKE, ([index],))]
+        + [(packets.SELECTED_STROKE, ([index],)), (packets.UNSELECTED_STROKE, ([index],))]
+        + [(packets.RESET_CANVAS, ())] * (rng.random() < 0.1)
+    )
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+@pytest.mark.parametrize("seed", range(40))
+def test_who_lags_sees_the_same_in_fewer_packets(mode, seed):
+    """What is left out makes no difference: not at the end, and not to what comes after it."""
+    rng = random.Random(seed)
+    truth = StrokeCanvas() if mode is Mode.STROKE else PixelCanvas()
+    told, dropped = b"", 0
+    for _ in range(300):
+        kind, values = some_packet(rng, mode)
+        try:
+            told += draw(truth, kind, *values, name=rng.choice(["ada", "bob", "é"])).packet
+        except Refused:
+            continue
+    seen = type(truth)()
+    cuts = sorted(rng.sample(range(len(_codec.split(told))), 3))
+    parts = _codec.split(told)
+    for begin, end in zip([0, *cuts], [*cuts, len(parts)], strict=True):
+        whole = b"".join(parts[begin:end])
+        left = _codec.coalesced(whole, packets.PASSING)
+        dropped += len(whole) - len(left)
+        for packet in _codec.split(left):
+            seen.apply(packet)
+    assert same(seen, truth)
+    assert dropped > 0
+
+
+def test_only_whole_packets_are_coalesced():
+    move = packets.UPDATE_SELECTION.encode_request(7, b"ada", 1, 2, 3, 4, 5)
+    other = packets.UPDATE_SELECTION.encode_request(7, b"bob", 1, 2, 3, 4, 5)
+    assert _codec.coalesced(move + other + move, packets.PASSING) == other + move
+    assert _codec.coalesced(b"", packets.PASSING) == b""
+    alone = move + other
+    assert _codec.coalesced(alone, packets.PASSING) is alone
+    for wrong in (move[:-1], move + b"\0", b"\0" * 8):
+        with pytest.raises(_codec.ProtocolError, match="whole number"):
+            _codec.coalesced(wrong, packets.PASSING)
+    short = b"\x0a\0" + bytes([packets.REPLACE_STROKE.id]) + bytes(7)
+    with pytest.raises(_codec.ProtocolError):
+        _codec.coalesced(short, packets.PASSING)
+    with pytest.raises(ValueError, match="256"):
+        _codec.coalesced(move, b"")

@@ -747,6 +747,26 @@ def test_a_slow_reader_is_given_the_canvas_instead(world):
     assert world.service.counters["resyncs"] >= 1
 
 
+def test_who_lags_is_spared_what_is_void_by_now(world):
+    """A long drag is no reason for a resync: only where it ended matters."""
+    ada, bob = pair(world)
+    stroke(ada), stroke(ada, 2)
+    bob.take()
+    resyncs = world.service.counters["resyncs"]
+    bob.reads = False
+    for x in range(300):
+        ada.send(packets.REPLACE_STROKE, 0, b"rgba", 1, 1, [[x, 0]] * 2000)
+        stroke(ada, x)
+    assert bob.session.outbox.queued < 1 << 20
+    bob.reads = True
+    world.deliver(bob)
+    assert world.service.counters["resyncs"] == resyncs
+    kinds = bob.kinds()
+    assert kinds.count("ADD_STROKE") == 300
+    assert 1 <= kinds.count("REPLACE_STROKE") < 60
+    assert "FETCH_DATABASE" not in kinds
+
+
 def test_a_slow_reader_who_leaves_gets_no_replay(world):
     ada, bob = pair(world)
     bob.reads = False

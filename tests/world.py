@@ -424,11 +424,7 @@ class World:
                 self.deliver(peer)
             elif peer is not None and peer.session is not None:
                 peer.session.backlogged(self.now)
-                if outbox.queued > self.service.settings.backlog_bytes_max:
-                    if isinstance(peer, Peer):
-                        self.service.lagging(peer.session, self.now)
-                    else:
-                        peer.session.lagging(self.now)
+                peer.session.weigh(self.now)
         for peer in list(self.peers.values()):
             if peer.session is not None and peer.session.closing and not peer.closed:
                 if peer.reads:

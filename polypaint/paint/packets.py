@@ -96,12 +96,27 @@ class Body:
         return (*(f.name for f in self.fields), *((self.tail.name,) if self.tail else ()))
 
 
+class Passing(Enum):
+    """What becomes of a packet in the queue of somebody who does not read: see `coalesced`.
+
+    A packet is left out when a later one has the same effect and stands behind nothing FIXED.
+    """
+
+    FIXED = 0
+    PASSED = 1
+    BY_AUTHOR = 2
+    """Only its author's latest one counts."""
+    BY_INDEX = 3
+    """Only the latest one with its index counts."""
+
+
 @dataclass(frozen=True, slots=True)
 class Packet:
     """One packet type.
 
     request: what a client sends; reply: what the server sends (for a drawing packet the same: it
     is relayed). indices: it names strokes by position. shifts: it changes positions of strokes.
+    passing: may it be left out for somebody who lags, or passed by what is?
     """
 
     id: int
@@ -114,6 +129,7 @@ class Packet:
     indices: bool = False
     shifts: bool = False
     relayed: bool = False
+    passing: Passing = Passing.FIXED
 
     def encode_request(self, date: int, name: bytes, *values: Any) -> bytes:
         """The packet as a client sends it. Raises ProtocolError when values do not conform."""
@@ -214,8 +230,11 @@ def _drawing(
     mode: Mode | None = None,
     indices: bool = False,
     shifts: bool = False,
+    passing: Passing = Passing.FIXED,
 ) -> Packet:
-    return Packet(type_id, name, says, When.DRAWING, body, body, mode, indices, shifts, True)
+    return Packet(
+        type_id, name, says, When.DRAWING, body, body, mode, indices, shifts, True, passing
+    )
 
 
 MESSAGE = _deprecated(0, "MESSAGE")
@@ -261,7 +280,12 @@ CHANNEL_MESSAGE = Packet(
 )
 CHANNEL_FETCH = Packet(11, "CHANNEL_FETCH", "List the chat channels.", When.ONLINE, EMPTY, LISTING)
 ADD_STROKE = _drawing(
-    12, "ADD_STROKE", "Append a stroke; relayed with its true index.", STROKE, Mode.STROKE
+    12,
+    "ADD_STROKE",
+    "Append a stroke; relayed with its true index.",
+    STROKE,
+    Mode.STROKE,
+    passing=Passing.PASSED,
 )
 REMOVE_STROKE = _drawing(
     13,
@@ -287,7 +311,13 @@ UNSELECTED_STROKE = _drawing(
     16, "UNSELECTED_STROKE", "Let strokes go.", INDICES, Mode.STROKE, True
 )
 REPLACE_STROKE = _drawing(
-    17, "REPLACE_STROKE", "Replace a stroke, at 0…count−1.", STROKE, Mode.STROKE, True
+    17,
+    "REPLACE_STROKE",
+    "Replace a stroke, at 0…count−1.",
+    STROKE,
+    Mode.STROKE,
+    True,
+    passing=Passing.BY_INDEX,
 )
 SEND_POINTS = _drawing(
     18,
@@ -295,6 +325,7 @@ SEND_POINTS = _drawing(
     "Stamp a square of brush × brush pixels at every point.",
     POINTS,
     Mode.PIXEL,
+    passing=Passing.PASSED,
 )
 CREATE_SELECTION = _drawing(
     19,
@@ -312,6 +343,7 @@ UPDATE_SELECTION = _drawing(
     "Move, scale or turn one's selection (degrees clockwise).",
     _rectangle(3.4e38),
     Mode.PIXEL,
+    passing=Passing.BY_AUTHOR,
 )
 APPLY_FILTER_SELECTION = _drawing(
     22,
@@ -330,6 +362,7 @@ BUCKET_FILL = _drawing(
     "Fill the 4-connected region of equal pixels.",
     Body((Field("x", "number"), Field("y", "number"), Field("rgba", "rgba"))),
     Mode.PIXEL,
+    passing=Passing.PASSED,
 )
 UPDATE_DATABASE = Packet(
     26,
@@ -382,5 +415,9 @@ CODEC: Final = _codec.Codec(
     for reply, body in ((False, packet.request), (True, packet.reply))
     if body is not None
 )
+PASSING: Final = bytes(
+    PACKETS[kind].passing.value if kind in PACKETS else Passing.FIXED.value for kind in range(256)
+)
+"""For `_codec.coalesced`."""
 if len(PACKETS) != len(_DECLARED):
     raise ImportError("two packets have the same type ID")

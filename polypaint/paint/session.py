@@ -109,6 +109,10 @@ class Session(Conversation):
         self.service.disconnected(self, now)
 
     # ------------------------------------------------------------ out
+    def crowded(self) -> None:
+        """See `Conversation.crowded`."""
+        self.outbox.coalesce(packets.PASSING)
+
     def lagging(self, now: float) -> None:
         """Too much waits to be sent: the canvas will take its place."""
         self.service.lagging(self, now)

@@ -1,9 +1,11 @@
 """How long a flush may wait for more: a trade of latency for system calls, made by load.
 
-A send costs a system call per peer, whatever it carries. When flushes are many and each goes to
-many peers, waiting up to FLUSH_S lets one call carry what several would have. When there is little
-to send, or few to send it to, waiting would cost latency and gain nothing: then there is none.
+A send costs a system call per peer, whatever it carries, and every packet that is waited for costs
+a wake-up. When flushes are many and each goes to many peers, sleeping up to FLUSH_S lets one call
+carry, and one wake-up bring, what several would have. When there is little to send, or few to send
+it to, waiting would cost latency and gain nothing: then there is none.
 
+Counterpart: `flush.py`, which sleeps.
 """
 
 from typing import Final

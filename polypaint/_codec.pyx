@@ -345,42 +345,46 @@ def point_packets(int type_id, uint32_t date, const uint32_t[:] colours, const i
     list[bytes], whole packets joined into chunks of about chunk_bytes.
     """
     cdef list chunks = []
-    cdef bytearray chunk = bytearray()
+    cdef uint8_t* chunk = <uint8_t*>malloc(chunk_bytes + PACKET_MAX)
     cdef uint8_t* q
-    cdef Py_ssize_t first = 0, last, i, base, n = sizes.shape[0]
+    cdef Py_ssize_t first = 0, last, i, used, packet, n = sizes.shape[0]
     cdef int64_t most, size
     cdef int32_t point
-    while first < n:
-        size = sizes[first]
-        most = max(1, min((PACKET_MAX - HEADER - 8) // 8, stamps_max // (size * size)))
-        last = first + 1
-        while (last < n and last - first < most and sizes[last] == size
-               and colours[last] == colours[first]):
-            last += 1
-        base = len(chunk)
-        chunk.extend(bytes(HEADER + 8 + 8 * (last - first)))
-        q = <uint8_t*>chunk + base
-        point = HEADER + 8 + 8 * (last - first)
-        q[0] = point & 255
-        q[1] = <uint8_t>(point >> 8)
-        q[2] = <uint8_t>type_id
-        memcpy(q + 3, &date, 4)
-        point = <int32_t>size
-        memcpy(q + HEADER, &point, 4)
-        memcpy(q + HEADER + 4, &colours[first], 4)
-        q += HEADER + 8
-        for i in range(first, last):
-            point = <int32_t>(corners[i, 0] + size // 2)
-            memcpy(q, &point, 4)
-            point = <int32_t>(corners[i, 1] + size // 2)
-            memcpy(q + 4, &point, 4)
-            q += 8
-        first = last
-        if len(chunk) >= chunk_bytes:
-            chunks.append(bytes(chunk))
-            chunk = bytearray()
-    if chunk:
-        chunks.append(bytes(chunk))
+    if chunk == NULL:
+        raise MemoryError
+    try:
+        while first < n:
+            used = 0
+            with nogil:
+                while first < n and used < chunk_bytes:
+                    size = sizes[first]
+                    most = max(1, min((PACKET_MAX - HEADER - 8) // 8, stamps_max // (size * size)))
+                    last = first + 1
+                    while (last < n and last - first < most and sizes[last] == size
+                           and colours[last] == colours[first]):
+                        last += 1
+                    packet = HEADER + 8 + 8 * (last - first)
+                    q = chunk + used
+                    q[0] = packet & 255
+                    q[1] = <uint8_t>(packet >> 8)
+                    q[2] = <uint8_t>type_id
+                    memcpy(q + 3, &date, 4)
+                    q[7] = 0
+                    point = <int32_t>size
+                    memcpy(q + HEADER, &point, 4)
+                    memcpy(q + HEADER + 4, &colours[first], 4)
+                    q += HEADER + 8
+                    for i in range(first, last):
+                        point = <int32_t>(corners[i, 0] + size // 2)
+                        memcpy(q, &point, 4)
+                        point = <int32_t>(corners[i, 1] + size // 2)
+                        memcpy(q + 4, &point, 4)
+                        q += 8
+                    first = last
+                    used += packet
+            chunks.append(PyBytes_FromStringAndSize(<char*>chunk, used))
+    finally:
+        free(chunk)
     return chunks
 
 

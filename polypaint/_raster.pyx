@@ -253,11 +253,12 @@ def squares(const uint32_t[:, :] pixels, uint32_t background, bint spill):
     cdef uint32_t[::1] colours_view = colours
     cdef int32_t[::1] sizes_view = sizes
     cdef int32_t[:, ::1] corners_view = corners
-    for i in range(out.used):
-        colours_view[i] = out.items[i].colour
-        sizes_view[i] = out.items[i].size
-        corners_view[i, 0] = out.items[i].x
-        corners_view[i, 1] = out.items[i].y
-    free(out.items)
+    with nogil:
+        for i in range(out.used):
+            colours_view[i] = out.items[i].colour
+            sizes_view[i] = out.items[i].size
+            corners_view[i, 0] = out.items[i].x
+            corners_view[i, 1] = out.items[i].y
+        free(out.items)
     order = np.lexsort((sizes, colours))
     return colours[order], sizes[order], corners[order]

@@ -7,11 +7,9 @@ Counterparts: `effects.py` and each room's; `server.py` hands them over.
 """
 
 import asyncio
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, Protocol
 
 import structlog
@@ -32,6 +30,7 @@ from polypaint.paint.canvas import Canvas
 from polypaint.paint.lobbies import Lobby
 from polypaint.paint.service import PaintService, attempted
 from polypaint.store import Store, StoredLobby
+from polypaint.workers import pool, spare_cores
 
 log = structlog.get_logger()
 
@@ -65,7 +64,7 @@ class Errands:
         self.store = store
         self.closing: list[tuple[Conversing, str]] = []
         """Sessions whose connections are to be closed once they have been sent everything."""
-        self.renderer = ThreadPoolExecutor(1, "render")
+        self.renderer = pool("render")
         self._arm = arm
         self._ground = ground
         self._passwords = passwords
@@ -74,7 +73,7 @@ class Errands:
         self._flusher = flusher
         self._links = links
         self._loop = asyncio.get_running_loop()
-        self._canvases = ThreadPoolExecutor(max(1, (os.cpu_count() or 2) - 1), "canvas")
+        self._canvases = pool("canvas", spare_cores())
         self._tasks: set[asyncio.Task[None]] = set()
         self._settling = False
 

@@ -4,14 +4,13 @@ Counterpart: `accounts.prepared` makes what is hashed. Protocol: docs/protocol.m
 """
 
 import asyncio
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import bcrypt
 
 from polypaint.accounts import prepared
+from polypaint.workers import pool, spare_cores
 
 T = TypeVar("T")
 
@@ -21,7 +20,7 @@ class Passwords:
 
     def __init__(self, rounds: int) -> None:
         self._rounds = rounds
-        self._pool = ThreadPoolExecutor(max(1, (os.cpu_count() or 2) - 1), "bcrypt")
+        self._pool = pool("bcrypt", spare_cores())
         self._nobody = b""
 
     async def start(self) -> None:

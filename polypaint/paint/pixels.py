@@ -8,6 +8,7 @@ Protocol: docs/protocol.md, section 5, "Pixel mode".
 """
 
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -34,6 +35,9 @@ from polypaint.paint.packets import (
 
 Pixels: TypeAlias = npt.NDArray[np.uint32]
 WHITE: Final = 0xFFFFFFFF
+BAND_PIXELS: Final = 1 << 17
+"""Work on a large canvas is done in bands of so many: to copy or free it in one piece would keep
+the interpreter, and so the event loop, for too long."""
 
 
 def whole(value: float) -> int:
@@ -126,7 +130,7 @@ class PixelCanvas:
         (name,) = packets.decode(packet)
         floating = self._of(author)
         if name in FILTERS:
-            floating.source = FILTERS[name](floating.source)
+            floating.source = filtered(floating.source, name)
         else:
             self.needs_client_snapshot = True
         return b""
@@ -256,24 +260,28 @@ class PixelCanvas:
             "floating": floating,
             "needs_client_snapshot": self.needs_client_snapshot,
         }
-        return meta, [self.pixels.tobytes(), *(f.source.tobytes() for f in self.floating.values())]
+        arrays = [self.pixels, *(f.source for f in self.floating.values())]
+        return meta, [blob for pixels in arrays for blob in _blobs(pixels)]
 
     def load(self, meta: dict[str, Any], blobs: list[bytes]) -> None:
         """See `canvas.Canvas.load`."""
         try:
-            self.pixels = _pixels(blobs[0], (meta["width"], meta["length"]))
+            left = iter(blobs)
+            self.pixels = _pixels(left, (meta["width"], meta["length"]))
             self.needs_client_snapshot = bool(meta["needs_client_snapshot"])
             self.floating = {
                 author: Floating(
-                    _pixels(blob, tuple(f["source"])),
+                    _pixels(left, tuple(f["source"])),
                     tuple(f["offset"]),
                     tuple(f["cut"]),
                     tuple(f["canvas"]),
                     tuple(f["target"]),
                     f["angle"],
                 )
-                for (author, f), blob in zip(meta["floating"].items(), blobs[1:], strict=True)
+                for author, f in meta["floating"].items()
             }
+            if next(left, None) is not None:
+                raise ValueError("there are more blobs than pixels")
         except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
             raise StoreError(f"a stored drawing does not make sense: {error!r}") from error
 
@@ -300,8 +308,28 @@ def _white(length: int, width: int) -> Pixels:
     return np.full((width, length), WHITE, np.uint32)
 
 
-def _pixels(blob: bytes, shape: tuple[int, int]) -> Pixels:
-    return np.frombuffer(blob, "<u4").reshape(shape).astype(np.uint32)
+def _bands(pixels: Pixels) -> Iterator[slice]:
+    """All rows, in bands of about BAND_PIXELS; at least one, should there be no row."""
+    step = max(1, BAND_PIXELS // max(1, pixels.shape[1]))
+    return (slice(top, top + step) for top in range(0, max(1, len(pixels)), step))
+
+
+def _blobs(pixels: Pixels) -> list[bytes]:
+    """For a dump: a band each."""
+    return [pixels[band].tobytes() for band in _bands(pixels)]
+
+
+def _pixels(blobs: Iterator[bytes], shape: tuple[int, int]) -> Pixels:
+    """From a dump: as many blobs as it takes. Raises ValueError."""
+    parts: list[Pixels] = []
+    missing = shape[0] * shape[1]
+    while not parts or missing > 0:
+        blob = next(blobs, None)
+        if blob is None:
+            raise ValueError("there are fewer pixels than there should be")
+        parts.append(np.frombuffer(blob, "<u4"))
+        missing -= parts[-1].size
+    return np.concatenate(parts, dtype=np.uint32).reshape(shape)
 
 
 def _colour(rgba: bytes) -> int:
@@ -326,24 +354,41 @@ def _joined(channels: npt.NDArray[Any]) -> Pixels:
 
 
 def _grayscale(pixels: Pixels) -> Pixels:
-    channels = _channels(pixels).copy()
+    channels = _channels(pixels.copy())
     weighted = channels[..., :3].astype(np.uint32) @ np.array([299, 587, 114], np.uint32)
     channels[..., :3] = ((weighted + 500) // 1000)[..., np.newaxis]
     return _joined(channels)
 
 
 def _invert(pixels: Pixels) -> Pixels:
-    channels = _channels(pixels).copy()
+    channels = _channels(pixels.copy())
     channels[..., :3] = 255 - channels[..., :3]
     return _joined(channels)
 
 
 def _blur(pixels: Pixels) -> Pixels:
-    if not pixels.size:
-        return pixels
-    padded = np.pad(_channels(pixels).astype(np.uint16), ((1, 1), (1, 1), (0, 0)), mode="edge")
-    rows = padded[:-2] + 2 * padded[1:-1] + padded[2:]
+    """Of rows that have one more above and one below; these two are not returned."""
+    channels = _channels(pixels).astype(np.uint16)
+    rows = channels[:-2] + 2 * channels[1:-1] + channels[2:]
+    rows = np.pad(rows, ((0, 0), (1, 1), (0, 0)), mode="edge")
     return _joined((rows[:, :-2] + 2 * rows[:, 1:-1] + rows[:, 2:] + 8) >> 4)
 
 
-FILTERS: Final = {"grayscale": _grayscale, "invert": _invert, "blur": _blur}
+FILTERS: Final[dict[str, tuple[int, Callable[[Pixels], Pixels]]]] = {
+    "grayscale": (0, _grayscale),
+    "invert": (0, _invert),
+    "blur": (1, _blur),
+}
+"""Name → (rows that it needs above and below, how it is done to a band)."""
+
+
+def filtered(pixels: Pixels, name: str) -> Pixels:
+    """The pixels through one of FILTERS; beyond an edge there is what is at the edge."""
+    if not pixels.size:
+        return pixels
+    margin, work = FILTERS[name]
+    out = np.empty_like(pixels)
+    for band in _bands(pixels):
+        rows = np.arange(band.start - margin, min(band.stop, len(pixels)) + margin)
+        out[band] = work(pixels[np.clip(rows, 0, len(pixels) - 1)])
+    return out

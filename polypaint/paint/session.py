@@ -115,9 +115,10 @@ class Session(Conversation):
 
     def lagging(self, now: float) -> None:
         """Too much waits to be sent: the canvas will take its place."""
-        self.service.lagging(self, now)
-        if self.outbox.queued > self.service.settings.backlog_bytes_max:
-            self.close("does not read what it asked for")
+        if self.outbox.attached:
+            self.service.lagging(self, now)
+        if self.outbox.queued > 2 * self.service.settings.backlog_bytes_max:
+            self.close("does not read what it is sent")
 
     def backlogged(self, now: float) -> None:
         """See `Conversation.backlogged`."""

@@ -37,10 +37,10 @@ from polypaint.store import (
     StoredLobby,
     StoredResult,
 )
-from polypaint.store.blobs import joined, split
+from polypaint.store.blobs import packed, unpacked
 
-PART_BYTES: Final = 8 << 20
-"""A document has at most 16 MiB."""
+PART_BYTES: Final = 1 << 20
+"""A document has at most 16 MiB; but what the driver copies at once keeps others waiting."""
 DATABASE: Final = "polypaint"
 CONNECT_MS: Final = 3_000
 ANSWER_MS: Final = 20_000
@@ -191,7 +191,7 @@ class MongoStore:
                 if len(parts) == lobby["parts"]:
                     break
         try:
-            return orjson.loads(lobby["meta"]), split(zlib.decompress(b"".join(parts)))
+            return orjson.loads(lobby["meta"]), await asyncio.to_thread(unpacked, parts)
         except (zlib.error, ValueError) as error:
             raise StoreError(f"drawing number {number} is damaged: {error}") from error
 
@@ -204,9 +204,8 @@ class MongoStore:
             if not meta:
                 await self._db.lobbies.update_one({"_id": lobby.number}, {"$set": fields})
                 return
-            payload = zlib.compress(joined(blobs), 1)
             save = secrets.token_hex(8)
-            parts = [payload[at : at + PART_BYTES] for at in range(0, len(payload), PART_BYTES)]
+            parts = await asyncio.to_thread(packed, blobs, PART_BYTES)
             for i, data in enumerate(parts):
                 part = {"number": lobby.number, "save": save, "part": i, "data": data}
                 await self._db.parts.insert_one({"_id": f"{lobby.number}:{save}:{i}"} | part)

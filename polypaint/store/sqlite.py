@@ -14,7 +14,6 @@ import sqlite3
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, TypeVar
@@ -33,9 +32,10 @@ from polypaint.store import (
     StoredLobby,
     StoredResult,
 )
-from polypaint.store.blobs import joined, split
+from polypaint.store.blobs import packed, unpacked
+from polypaint.workers import pool
 
-PART_BYTES: Final = 4 << 20
+PART_BYTES: Final = 1 << 20
 RESERVE_BYTES: Final = 4 << 20
 NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 WAL_HEADER: Final = 32
@@ -183,7 +183,7 @@ class SqliteStore:
 
     def __init__(self, path: Path, synchronous: str = "OFF") -> None:
         self._db = _open(path, STORE_VERSIONS, synchronous)
-        self._thread = ThreadPoolExecutor(1, "store")
+        self._thread = pool("store")
 
     async def _do(self, what: str, work: Callable[..., T], *arguments: object) -> T:
         def translated() -> T:
@@ -316,8 +316,7 @@ class SqliteStore:
         if not meta:
             self._db.execute(_UPDATE, (*row, now, lobby.number))
             return
-        payload = zlib.compress(joined(blobs), 1)
-        parts = [payload[at : at + PART_BYTES] for at in range(0, len(payload), PART_BYTES)]
+        parts = packed(blobs, PART_BYTES)
         db = self._db
         with _Transaction(db):
             db.execute(_REPLACE, (lobby.number, *row, orjson.dumps(meta), now))
@@ -336,8 +335,7 @@ class SqliteStore:
             raise StoreError(f"there is no drawing number {number}")
         parts = self._query("SELECT data FROM parts WHERE number = ? ORDER BY part", number)
         try:
-            payload = zlib.decompress(b"".join(part for (part,) in parts))
-            return orjson.loads(rows[0][0]), split(payload)
+            return orjson.loads(rows[0][0]), unpacked(part for (part,) in parts)
         except (zlib.error, ValueError) as error:
             raise StoreError(f"drawing number {number} is damaged: {error}") from error
 

@@ -56,6 +56,8 @@ bench: .venv/dev
 	$(BIN)/python benchmarks/matches.py
 	$(BIN)/python benchmarks/tanks.py
 	$(BIN)/python benchmarks/stores.py
+	$(BIN)/python benchmarks/slow.py
+	$(BIN)/python benchmarks/many.py
 	$(BIN)/pytest benchmarks -q --no-cov --benchmark-columns=median,ops
 
 # The extensions with AddressSanitizer and UBSan, in a folder of their own, and 10⁷ bad inputs.

@@ -103,7 +103,8 @@ class Conversation(ABC):
         self.waiting = False
         self.closing = ""
         self.taken_at = now
-        self._crowded_at = int(CROWDED * ground.settings.backlog_bytes_max)
+        self._queue_max = ground.settings.backlog_bytes_max
+        self._crowded_at = int(CROWDED * self._queue_max)
 
     # ------------------------------------------------------------ in
     @abstractmethod
@@ -157,7 +158,7 @@ class Conversation(ABC):
 
     def weigh(self, now: float) -> None:
         """See how much waits to be sent to a peer that does not take it fast enough."""
-        limit = self.ground.settings.backlog_bytes_max
+        limit = self._queue_max
         if self.outbox.queued > self._crowded_at:
             self.crowded()
             self._crowded_at = self.outbox.queued + int(CROWDED * limit)
@@ -219,7 +220,7 @@ class JsonConversation(Conversation):
 
     def work(self, now: float) -> None:
         """See `Conversation.work`."""
-        limit = self.ground.settings.backlog_bytes_max
+        limit = self._queue_max
         while self._inbox and not self.waiting and not self.closing and self.outbox.queued < limit:
             line = self._inbox.popleft()
             try:

@@ -17,7 +17,7 @@ import signal
 import ssl
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.metadata import entry_points
 from importlib.resources import files
@@ -92,6 +92,7 @@ class Server:
         self.addresses: dict[str, Any] = {}
         self.ready = False
         self._loop = asyncio.get_running_loop()
+        self.now: Callable[[], float] = self._loop.time
         epoch = time.time() - self._loop.time()
         self._folder = DataFolder(settings.data, settings.durability, settings.store)
         self.store, self.journal = self._folder.store, self._folder.journal
@@ -124,6 +125,7 @@ class Server:
             self._links,
             self._arm,
         )
+        self.settle: Callable[[], None] = self.errands.settle
         self._company: Company | None = None
         self._listeners: list[asyncio.Server] = []
         self._finish_http: Any = None
@@ -305,10 +307,6 @@ class Server:
         log.info("stopped")
 
     # ------------------------------------------------------------ what links ask for
-    def now(self) -> float:
-        """See `net.link.Shell`."""
-        return self._loop.time()
-
     def connect(self, link: Link, room: Room, address: str) -> Conversation | None:
         """See `net.link.Shell`."""
         session: Conversation | None = room.connect(address, self.now(), link.rtt_s)
@@ -327,10 +325,6 @@ class Server:
         if self._last_messages[0] is not data:
             self._last_messages = (data, room.messages(data))
         return self._last_messages[1]
-
-    def settle(self) -> None:
-        """See `net.link.Shell`."""
-        self.errands.settle()
 
     # ------------------------------------------------------------ time
     def _arm(self) -> None:

@@ -241,8 +241,10 @@ class Lobby:
     @property
     def needs_saving(self) -> bool:
         """Is the log since the last checkpoint long enough for another?"""
-        return self.canvas is not None and self.unsaved_bytes > max(
-            CHECKPOINT_BYTES, self.canvas.bytes_used // 2
+        return (
+            self.unsaved_bytes > CHECKPOINT_BYTES
+            and self.canvas is not None
+            and self.unsaved_bytes > self.canvas.bytes_used // 2
         )
 
     # ------------------------------------------------------------ drawing

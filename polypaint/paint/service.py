@@ -418,7 +418,7 @@ class PaintService:
     def add_strokes(self, session: Session, packets: list[bytes], start: int, now: float) -> int:
         """The ADD_STROKE at packets[start:], many at once: how many were taken; 0: use `draw`."""
         lobby, member = session.lobby, session.member
-        if lobby is None or member is None or lobby.waited_for or self.read_only:
+        if lobby is None or member is None or lobby.waited_for or self.ground.read_only:
             return 0
         taken = lobby.add_strokes(member, packets, start, now)
         if taken:

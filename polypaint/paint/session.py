@@ -71,7 +71,7 @@ class Session(Conversation):
 
     def work(self, now: float) -> None:
         """See `Conversation.work`."""
-        limit = self.service.settings.backlog_bytes_max
+        limit = self._queue_max
         inbox = self._inbox
         at = 0
         try:

@@ -14,8 +14,11 @@ import time
 from pathlib import Path
 
 import load
+import numpy as np
 
 from polypaint.paint import packets
+
+HISTORY = 1_000_000
 
 
 def start(folder: str) -> tuple[subprocess.Popen[bytes], dict[str, str], float]:
@@ -32,7 +35,8 @@ def start(folder: str) -> tuple[subprocess.Popen[bytes], dict[str, str], float]:
     return child, json.loads(ready.read_text()), time.perf_counter() - began
 
 
-def draw(address: str, name: bytes, filename: str, count: int) -> None:
+def draw(address: str, name: bytes, filename: str, count: int, again: int = 0) -> None:
+    """So many strokes; then so many times one of them is drawn anew."""
     sock = load.open_socket(address)
     load.login(sock, name)
     text = load.lobby(filename, name.decode())
@@ -41,6 +45,13 @@ def draw(address: str, name: bytes, filename: str, count: int) -> None:
     one = load.stroke(name)
     for _ in range(count // 100):
         sock.sendall(one * 100)
+    path = np.cumsum(np.full((load.POINTS, 2), 1.25), axis=0)
+    anew = [
+        packets.REPLACE_STROKE.encode_request(load.DATE, name, i, b"\x20\x60\xc0\xff", 3, 2, path)
+        for i in range(100)
+    ]
+    for _ in range(again // 100):
+        sock.sendall(b"".join(anew))
     sock.sendall(packets.LOBBY_FETCH.encode_request(load.DATE, name))
     load.read_until(sock, lambda p: p[2] == packets.LOBBY_FETCH.id)
     keep.append(sock)
@@ -79,6 +90,19 @@ def main() -> None:
             seconds, cpu, size = join(child.pid, addresses["paint"], name, "ten")
             print(
                 f"  {kind}: {1e3 * seconds:6.1f} ms, server CPU {1e3 * cpu:6.1f} ms, {size} bytes"
+            )
+        draw(addresses["paint"], b"cyd", "short", 1_000)
+        draw(addresses["paint"], b"dan", "long", 1_000, HISTORY)
+        print("late join of 1,000 strokes, cold and warm:")
+        for says, filename in (("1,000", "short"), (f"{HISTORY:,}", "long")):
+            rows = [
+                join(child.pid, addresses["paint"], f"eve{len(keep)}".encode(), filename)
+                for _ in range(9)
+            ]
+            cold, warm = rows[0], sorted(rows[1:])[4]
+            print(
+                f"  {says} packets ago: {1e3 * cold[0]:5.1f} and {1e3 * warm[0]:5.1f} ms, server "
+                f"CPU {1e3 * cold[1]:5.2f} and {1e3 * warm[1]:5.2f} ms, {warm[2]} bytes"
             )
         child.terminate()
         child.wait()

@@ -1,0 +1,53 @@
+"""JSON as the rooms have it, beside the standard library.
+
+pytest benchmarks/test_json.py --benchmark-group-by=group
+"""
+
+import json
+from typing import Any, TypeAlias
+
+import pytest
+
+from polypaint import strictjson
+from polypaint.conversation import Lines, line
+from polypaint.paint import packets
+
+Benchmark: TypeAlias = Any
+LOBBIES = [
+    {"Filename": f"drawing {i}", "Owner": "somebody", "Mode": "stroke", "Protection": "public"}
+    for i in range(100)
+]
+REQUEST = {"requete": "action", "id_publique": "somebody", "action": {"colonne": 3}, "rid": 17}
+LINE = line(REQUEST)
+
+
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object in which no key stands twice, as `strictjson` wants them."""
+    found = dict(pairs)
+    assert len(found) == len(pairs)
+    return found
+
+
+@pytest.mark.benchmark(group="list of 100 lobbies")
+def test_listing(benchmark: Benchmark) -> None:
+    assert len(json.loads(benchmark(packets.cut_listing, LOBBIES))) == 100
+
+
+@pytest.mark.benchmark(group="list of 100 lobbies")
+def test_listing_with_json(benchmark: Benchmark) -> None:
+    benchmark(lambda: json.dumps(LOBBIES, separators=(",", ":"), ensure_ascii=False).encode())
+
+
+@pytest.mark.benchmark(group="a request, no key twice")
+def test_request(benchmark: Benchmark) -> None:
+    assert benchmark(strictjson.loads, LINE) == REQUEST
+
+
+@pytest.mark.benchmark(group="a request, no key twice")
+def test_request_with_json(benchmark: Benchmark) -> None:
+    assert benchmark(lambda: json.loads(LINE, object_pairs_hook=once)) == REQUEST
+
+
+@pytest.mark.benchmark(group="200 lines out of a stream")
+def test_lines(benchmark: Benchmark) -> None:
+    assert len(benchmark(lambda: Lines().feed(LINE * 200))) == 200

@@ -50,6 +50,15 @@ def test_check(benchmark: Benchmark, points: int) -> None:
 
 
 @pytest.mark.parametrize("points", STROKES)
+@pytest.mark.benchmark(
+    group="200 strokes in a batch: check, with name and index as they are relayed"
+)
+def test_accept(benchmark: Benchmark, points: int) -> None:
+    told = _codec.split(b"".join(_codec.numbered([STROKES[points]] * 200, 12)))
+    assert len(benchmark(CODEC.accept, told, 0, 200, 12, b"somebody", 0)) == 200
+
+
+@pytest.mark.parametrize("points", STROKES)
 @pytest.mark.benchmark(group="a stroke: decode")
 def test_decode(benchmark: Benchmark, points: int) -> None:
     assert benchmark(CODEC.decode, STROKES[points])[4].shape == (points, 2)

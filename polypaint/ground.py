@@ -44,6 +44,10 @@ class Ground:
         """UTC seconds."""
         return self.epoch + now
 
+    def date(self, now: float) -> int:
+        """UTC seconds as they stand in a packet's header."""
+        return int(self.utc(now)) & 0xFFFFFFFF
+
     def writing_at(self, when: float, call: Callable[[float], None]) -> Timer:
         """`timers.at` for a call that journals: while the disk is full, it waits for room."""
 

@@ -22,6 +22,7 @@ from polypaint.effects import Resume
 from polypaint.errors import Refused, Stale, StoreError
 from polypaint.ground import Ground
 from polypaint.paint import packets
+from polypaint.paint.asking import Askings
 from polypaint.paint.canvas import Applied
 from polypaint.paint.channels import GENERAL, Channels
 from polypaint.paint.effects import LoadCanvas, RemoveCanvas, SaveCanvas, Work
@@ -35,17 +36,12 @@ from polypaint.paint.packets import (
     LOBBY_INFO_CHANGE,
     LOBBY_PLAYER_KICK,
     PACKETS,
-    UPDATE_DATABASE,
 )
-from polypaint.paint.pixels import PixelCanvas
 from polypaint.paint.session import Session
-from polypaint.timers import Timer
 
 HELD_MAX: Final = 256
 """Packets that one frozen client may have waiting."""
 FREEZE_S: Final = 10.0
-ASK_S: Final = 2.0
-ASKED_MAX: Final = 3
 HEAVY: Final = 2_000_000
 """Work on a canvas that touches more pixels is done off the event loop."""
 SAVE_AGAIN_S: Final = 5.0
@@ -53,17 +49,6 @@ CREATED, CONNECTED, EXISTS, DOES_NOT_EXIST = range(4)
 FULL: Final = (
     "The server's disk is full. You can look and chat; drawing goes on when there is room."
 )
-
-
-class Asking:
-    """Members are being asked, one after the other, for a picture that only clients have."""
-
-    def __init__(self, lobby: Lobby) -> None:
-        self.lobby = lobby
-        self.waiting: list[Member] = []
-        self.asked: list[str] = []
-        self.timer: Timer | None = None
-        self.saving = False
 
 
 class PaintService:
@@ -85,11 +70,7 @@ class PaintService:
         self._next_number = 1
         self._loading: dict[Lobby, list[Callable[[float], None]]] = {}
         self._removing: set[Lobby] = set()
-        self._asking: dict[Lobby, Asking] = {}
-
-    def date(self, now: float) -> int:
-        """UTC seconds for a packet's header."""
-        return int(self.ground.utc(now)) & 0xFFFFFFFF
+        self.askings = Askings(ground, self._welcome)
 
     @property
     def read_only(self) -> bool:
@@ -127,13 +108,13 @@ class PaintService:
         elif lobby is not None and not lobby.members and lobby.info.owner == session.name:
             changed = lobby.info.protected(info.protection, info.passcode)
             if changed != lobby.info:
-                lobby.change_info(changed, self.date(now))
+                lobby.change_info(changed, self.ground.date(now))
             self._enter(session, lobby, created=True, passcode="", now=now)
         elif lobby is not None or len(self.lobbies) >= self.settings.lobbies_max:
             self._answer(session, LOBBY_CREATION, EXISTS, now)
         else:
             lobby = self._new_lobby(self._next_number, info)
-            lobby.found(self.date(now))
+            lobby.found(self.ground.date(now))
             self._answer(session, LOBBY_CREATION, CREATED, now)
             self._join(session, lobby, now)
 
@@ -167,7 +148,7 @@ class PaintService:
         canvas = lobby.loaded
         if canvas.needs_client_snapshot and len(lobby.members) > 1:
             self._freeze(session, True, now)
-            self._ask(lobby, member, now)
+            self.askings.ask(lobby, member, now)
         else:
             self._welcome(lobby, member, now)
 
@@ -252,9 +233,7 @@ class PaintService:
         lobby.waited_for.discard(member)
         session.outbox.detach()
         self.channels.leave_lobby(session, lobby.info.filename)
-        asking = self._asking.get(lobby)
-        if asking is not None and member in asking.waiting:
-            asking.waiting.remove(member)
+        self.askings.gone(lobby, member)
         if not lobby.members:
             self.channels.close_lobby(lobby.info.filename)
         lobby.when_free(partial(self._release, lobby, session.name), now)
@@ -268,7 +247,7 @@ class PaintService:
             return  # they are back, and it is theirs again
         canvas = lobby.loaded
         cost = canvas.release_cost(name)
-        work = partial(canvas.release, name, self.date(now))
+        work = partial(canvas.release, name, self.ground.date(now))
         self._work(lobby, cost, work, lambda told, _now: lobby.released(told), now)
 
     def _left(self, lobby: Lobby, now: float) -> None:
@@ -285,16 +264,20 @@ class PaintService:
             return
         before = lobby.info
         info = before.protected(values["Protection"], values["Passcode"])
-        lobby.change_info(info, self.date(now))
+        lobby.change_info(info, self.ground.date(now))
         others = [m for name, m in lobby.members.items() if name != info.owner]
         if info.locks_out(before):
-            reason = LOBBY_PLAYER_KICK.encode_reply(self.date(now), self.settings.kick_reason)
+            reason = LOBBY_PLAYER_KICK.encode_reply(
+                self.ground.date(now), self.settings.kick_reason
+            )
             for member in others:
                 member.guest.outbox.push(reason)
                 self.leave(self._session(member), now)
         else:
             text = orjson.dumps(info.settled | {"Passcode": ""}).decode()
-            told = LOBBY_INFO_CHANGE.encode_reply(self.date(now), text, name=session.name_bytes)
+            told = LOBBY_INFO_CHANGE.encode_reply(
+                self.ground.date(now), text, name=session.name_bytes
+            )
             for member in others:
                 member.guest.outbox.push(told)
         if lobby.canvas is None:
@@ -319,7 +302,7 @@ class PaintService:
             lobby = self._new_lobby(
                 self._next_number, LobbyInfo(filename, owner, "stroke", "protected", passcode)
             )
-            lobby.found(self.date(now))
+            lobby.found(self.ground.date(now))
         elif clear:
             lobby.when_free(partial(self._wipe, lobby), now)
         lobby.painters = painters
@@ -328,10 +311,10 @@ class PaintService:
 
     def _wipe(self, lobby: Lobby, now: float) -> None:
         if lobby.canvas is not None:
-            lobby.wipe(self.date(now))
+            lobby.wipe(self.ground.date(now))
         elif not lobby.removed:
             self._load(lobby).append(
-                lambda now: lobby.wipe(self.date(now)) if lobby.canvas is not None else None
+                lambda now: lobby.wipe(self.ground.date(now)) if lobby.canvas is not None else None
             )
 
     def remove(self, filename: str, reason: str, now: float) -> None:
@@ -340,7 +323,7 @@ class PaintService:
         if lobby is None:
             return
         self._removing.add(lobby)
-        told = lobby.end(self.date(now), reason)
+        told = lobby.end(self.ground.date(now), reason)
         for member in list(lobby.members.values()):
             member.guest.outbox.push(told)
             self.leave(self._session(member), now)
@@ -474,14 +457,14 @@ class PaintService:
 
     def _picture(self, lobby: Lobby, member: Member, now: float) -> None:
         """Make the snapshot, if it is not there."""
-        work = partial(lobby.snapshot, self.date(now))
+        work = partial(lobby.snapshot, self.ground.date(now))
         then = partial(self._send_replay, lobby, member)
         self._work(lobby, lobby.snapshot_cost, work, then, now)
 
     def _send_replay(self, lobby: Lobby, member: Member, chunks: list[bytes], now: float) -> None:
         if lobby.members.get(member.guest.name) is not member:
             return
-        date = self.date(now)
+        date = self.ground.date(now)
         outbox = member.guest.outbox
         member.shifted_at = now
         member.loading += 1
@@ -570,73 +553,18 @@ class PaintService:
         """The lobby waited long enough for this newcomer."""
         if member in lobby.waited_for:
             text = "Loading the drawing took too long."
-            member.guest.outbox.push(LOBBY_PLAYER_KICK.encode_reply(self.date(now), text))
+            member.guest.outbox.push(LOBBY_PLAYER_KICK.encode_reply(self.ground.date(now), text))
             self.leave(self._session(member), now)
 
     def _freeze(self, guest: Any, frozen: bool, now: float) -> None:
-        guest.outbox.push(LOBBY_FREEZE_STATE.encode_reply(self.date(now), int(frozen)))
-
-    # ------------------------------------------------------------ pictures that only clients have
-    def _ask(self, lobby: Lobby, member: Member | None, now: float) -> None:
-        """Have a member save the canvas; a newcomer waits for it (section 6, step 4)."""
-        asking = self._asking.get(lobby)
-        if asking is None:
-            asking = self._asking[lobby] = Asking(lobby)
-            if member is not None:
-                asking.waiting.append(member)
-            self._ask_next(asking, now)
-        elif member is not None:
-            asking.waiting.append(member)
-
-    def _ask_next(self, asking: Asking, now: float) -> None:
-        waiting = {member.guest.name for member in asking.waiting}
-        candidates = [n for n in asking.lobby.members if n not in waiting | set(asking.asked)]
-        if asking.saving:
-            return
-        if not candidates or len(asking.asked) >= ASKED_MAX:
-            self._asked(asking, now)
-            return
-        asking.asked.append(candidates[0])
-        outbox = asking.lobby.members[candidates[0]].guest.outbox
-        outbox.push(UPDATE_DATABASE.encode_reply(self.date(now)))
-        asking.timer = self.timers.at(now + ASK_S, partial(self._ask_next, asking))
-
-    def _asked(self, asking: Asking, now: float) -> None:
-        """There is a picture, or there will be none: the newcomers get what there is."""
-        if asking.timer is not None:
-            asking.timer.cancel()
-        del self._asking[asking.lobby]
-        for member in asking.waiting:
-            self._welcome(asking.lobby, member, now)
-
-    def is_asked(self, session: Session) -> bool:
-        """Is this member being asked for a picture?"""
-        asking = self._asking.get(session.lobby) if session.lobby is not None else None
-        return asking is not None and session.name in asking.asked
-
-    def saved_by_client(self, session: Session, now: float) -> None:
-        """UPDATE_DATABASE from a client that was asked: it has done what it could."""
-        asking = self._asking[session.lobby] if session.lobby is not None else None
-        if asking is not None and not asking.saving:
-            self._asked(asking, now)
+        guest.outbox.push(LOBBY_FREEZE_STATE.encode_reply(self.ground.date(now), int(frozen)))
 
     def picture(self, lobby: Lobby, name: str, pixels: npt.NDArray[np.uint32], now: float) -> None:
-        """A client that was asked has brought its picture. Raises Refused.
+        """A client that was asked has brought its picture, see `Askings.brought`. Raises Refused.
 
-        pixels: uint32 (width, length), like `PixelCanvas.pixels`. It is stored before anybody is
-        shown it.
+        It is stored before anybody is shown it.
         """
-        asking = self._asking.get(lobby)
-        if asking is None or name not in asking.asked or asking.saving:
-            raise Refused("the server did not ask you for this picture")
-        canvas = lobby.canvas
-        if not isinstance(canvas, PixelCanvas) or pixels.shape != canvas.pixels.shape:
-            raise Refused("the picture does not have the canvas's size")
-        if lobby.saving or lobby.busy:
-            raise Refused("the drawing is being stored; try again")
-        canvas.paint(pixels)
-        lobby.repainted()
-        asking.saving = True
+        self.askings.brought(lobby, name, pixels)
         self.save(lobby, now)
 
     # ------------------------------------------------------------ the store
@@ -684,9 +612,7 @@ class PaintService:
             return
         lobby.saved_seq = effect.seq
         lobby.unsaved_from = None if lobby.seq == effect.seq else effect.batch
-        asking = self._asking.get(lobby)
-        if asking is not None and asking.saving:
-            self._asked(asking, now)
+        self.askings.stored(lobby, now)
         if not lobby.members:
             self._emptied(lobby, now)
 
@@ -711,7 +637,7 @@ class PaintService:
         self.ground.read_only = True
         for session in self.sessions:
             if session.name and session.lobby is not None:
-                date = self.date(now)
+                date = self.ground.date(now)
                 text = f"{session.lobby.info.filename};{FULL}"
                 session.outbox.push_urgent(
                     LOBBY_FREEZE_STATE.encode_reply(date, 1)
@@ -757,11 +683,13 @@ class PaintService:
         return lobby
 
     def _answer(self, session: Session, kind: packets.Packet, status: int, now: float) -> None:
-        session.outbox.push(kind.encode_reply(self.date(now), status))
+        session.outbox.push(kind.encode_reply(self.ground.date(now), status))
 
     def _notice(self, session: Session, channel: str, text: str, now: float) -> None:
         """The server says something: a message under an empty name."""
-        session.outbox.push(CHANNEL_MESSAGE.encode_reply(self.date(now), f"{channel};{text}"))
+        session.outbox.push(
+            CHANNEL_MESSAGE.encode_reply(self.ground.date(now), f"{channel};{text}")
+        )
 
     def _session(self, member: Member) -> Session:
         return self._session_of(member.guest)

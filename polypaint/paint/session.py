@@ -232,7 +232,7 @@ class Session(Conversation):
         self.service.resume(self, now)
 
     def _answer_login(self, status: int, now: float) -> None:
-        self.outbox.push(packets.CONNECTION.encode_reply(self.service.date(now), status))
+        self.outbox.push(packets.CONNECTION.encode_reply(self.ground.date(now), status))
         if status != ACCEPTED:
             self.close("login refused")
 
@@ -254,7 +254,7 @@ class Session(Conversation):
         self.service.resume(self, now)
 
     def _answer_account(self, status: int, now: float) -> None:
-        self.outbox.push(packets.CREATE_ACCOUNT.encode_reply(self.service.date(now), status))
+        self.outbox.push(packets.CREATE_ACCOUNT.encode_reply(self.ground.date(now), status))
         if status == ACCOUNT_CREATED:
             self._set_deadline(now)
         else:
@@ -308,9 +308,9 @@ class Session(Conversation):
     @handles(packets.UPDATE_DATABASE)
     def _update_database(self, packet: bytes, now: float) -> None:
         _conforms(packet)
-        if not self.service.is_asked(self):
+        if not self.service.askings.is_asked(self.lobby, self.name):
             raise ProtocolError("nobody asked for the canvas to be saved")
-        self.service.saved_by_client(self, now)
+        self.service.askings.answered(self.lobby, now)
 
     # ------------------------------------------------------------ channels
     @handles(packets.CHANNEL_CREATION)
@@ -351,7 +351,7 @@ class Session(Conversation):
     # ------------------------------------------------------------ small things
     def _list(self, kind: Packet, entries: list[dict[str, object]], now: float) -> None:
         text = packets.cut_listing(entries)
-        self.outbox.push(kind.encode_list(self.service.date(now), text))
+        self.outbox.push(kind.encode_list(self.ground.date(now), text))
 
 
 def _conforms(packet: bytes) -> None:

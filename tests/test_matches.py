@@ -756,3 +756,42 @@ def test_a_studio_that_is_kept(world):
     assert world.service.lobbies[f"dessin-{code}"].painters is None
     world.advance(100)
     assert f"dessin-{code}" in World(world.store, world.journal, world.now).service.lobbies
+
+
+# ---------------------------------------------------------------- messages that come late
+def closed(world):
+    """(code, the `ouvrir` that opened it) of a match that was played, counted and closed."""
+    sent = []
+    world.bus._hand_over, plain_hand_over = (
+        lambda role, message: (sent.append((role, message)), plain_hand_over(role, message))[1],
+        world.bus._hand_over,
+    )
+    code, ada, bob = started(world)
+    finish(ada, bob)
+    for talker, name in ((ada, "ada"), (bob, "bob")):
+        talker.send(requete="deconnexion", id_publique=name, id_privee="pw")
+    world.advance(5)
+    assert world.matches.manager.parties[code]["etat"] == "FERMEE"
+    assert world.matches.table.matches == {}
+    (opening,) = [m for role, m in sent if m.get("requete") == "ouvrir"]
+    return code, opening
+
+
+def test_a_late_message_does_not_bring_a_match_back(world):
+    code, opening = closed(world)
+    world.matches.table.receive(opening, world.now)
+    world.settle()
+    assert world.matches.table.matches == {}
+    refused(talk(world), "code_inconnu", requete="spectateur", code_partie=code)
+    world.advance(table.LATE_S + 1)
+    assert world.matches.table._forgotten == set()
+
+
+def test_a_match_server_that_has_forgotten_is_told_to_close_again(world):
+    """After a killed match server, say: it cannot know that the match was played already."""
+    _, opening = closed(world)
+    world.matches.table._forgotten.clear()
+    world.matches.table.receive(opening, world.now)
+    world.settle()
+    assert world.matches.table.matches == {}
+    assert {kind for kind, _ in world.store.documents} <= {"partie"}

@@ -180,7 +180,9 @@ class Manager:
     def _opened(self, message: dict[str, Any], now: float) -> None:
         code = message["code_partie"]
         party = self.parties.get(code)
-        if party is not None and not party["ouverte"]:
+        if party is not None and party["ferme"] is not None:  # a late message has opened it anew
+            self._send(MATCH, {"requete": "fermer", "code_partie": code})
+        elif party is not None and not party["ouverte"]:
             party["ouverte"] = True
             self._keep(code, now)
             for session, rid in self._unopened.pop(code, []):

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 KIND: Final = "table"
 MOVES: Final = "coup"
 EXPIRES_S: Final = 600.0
+LATE_S: Final = 600.0
+"""No message between servers comes later than this."""
 RESULT_S: Final = 30.0
 """How long after the end somebody may still look before they count as gone."""
 SPECTATORS_MAX: Final = 1000
@@ -68,6 +70,8 @@ class MatchServer:
         self._send = send
         self._seeded = seeded
         self._reserved: dict[str, set[str]] = {}
+        self._forgotten: set[str] = set()
+        """Matches that are no more: an `ouvrir` that comes late must not bring them back."""
 
     # ------------------------------------------------------------ finding one's match
     def find(self, name: str, code: str | None) -> Match:
@@ -384,7 +388,7 @@ class MatchServer:
 
     def _open(self, message: dict[str, Any], now: float) -> None:
         code = message["code_partie"]
-        if code not in self.matches:
+        if code not in self.matches and code not in self._forgotten:
             match = self.matches[code] = self._new_match(code, message)
             self._reserve(match.owner, code)
             self._replace_timer(match, now + EXPIRES_S, self._expire)
@@ -477,6 +481,8 @@ class MatchServer:
     def _discard(self, match: Match, now: float) -> None:
         """Nothing of it is needed any more."""
         del self.matches[match.code]
+        self._forgotten.add(match.code)
+        self._ground.timers.at(now + LATE_S, lambda _now: self._forgotten.discard(match.code))
         self._replace_timer(match, None, self._tick)
         for name in [match.owner, *match.seats]:
             self._release(name, match.code)

@@ -514,6 +514,7 @@ def test_a_slow_reader_that_wakes_up_sees_the_canvas(process):
     slow.next(packets.LOBBY_FREEZE_STATE), slow.next(packets.LOBBY_FREEZE_STATE)
     for x in range(150):
         ada.send(packets.ADD_STROKE, 0, RED, 1, 1, [[x, 0]] * 8000)
+        ada.send(packets.LOBBY_FETCH).next(packets.LOBBY_FETCH)  # not all in one turn of the loop
     ada.send(packets.REMOVE_STROKE, list(range(149, 2, -1)))
     ada.send(packets.LOBBY_FETCH).next(packets.LOBBY_FETCH)
     slow.next(packets.FETCH_DATABASE)

@@ -22,14 +22,16 @@ DOCUMENTS: Final = 0xFFFF_FFFF
 
 @dataclass(slots=True)
 class Log:
-    """Records of the turn, for one commit. batch: its number in the journal."""
+    """Records of the turn, for one commit. batch: its number in the journal; size: their bytes."""
 
     batch: int = 1
     records: list[bytes] = field(default_factory=list)
+    size: int = 0
 
     def add(self, number: int, seq: int, record: bytes) -> None:
         """One more record of this stream."""
         self.records.append(RECORD.pack(len(record), number, seq) + record)
+        self.size += len(record)
 
     def take(self) -> bytes:
         """All records since the last time; the next batch begins."""
@@ -37,6 +39,7 @@ class Log:
             return b""
         batch = b"".join(self.records)
         self.records.clear()
+        self.size = 0
         self.batch += 1
         return batch
 

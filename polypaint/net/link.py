@@ -51,6 +51,9 @@ class Shell(Protocol):
     def settle(self) -> None:
         """Carry out what the sessions have asked for."""
 
+    def heard(self) -> None:
+        """A session has handled what was read: see whether much is to be sent."""
+
     def messages(self, room: Room, data: bytes) -> bytes:
         """What stands in an outbox as WebSocket messages."""
 
@@ -66,6 +69,8 @@ class Link:
         self.session: Conversation | None = None
         self._reading = True
         self._checking = False
+        self._handed = 0
+        """Bytes that the transport was given in this turn of the loop."""
         self._loop = asyncio.get_running_loop()
         self.direct = transport.get_extra_info("sslcontext") is None
         self._socket: socket.socket | None = transport.get_extra_info("socket")
@@ -88,6 +93,7 @@ class Link:
     def after(self) -> None:
         """The session has been told something: see what comes of it."""
         self.shell.settle()
+        self.shell.heard()
         session = self.session
         if session is not None and session.busy == self._reading:
             self.update_reading()
@@ -112,11 +118,11 @@ class Link:
         now = self.shell.now()
         outbox = session.outbox
         self._write_rest()
-        while self.paused_at is None and outbox.takeable:
+        while self.paused_at is None and self._handed < TRANSPORT_BYTES and outbox.takeable:
             data = session.take(TAKE_BYTES, now)
             if data:
                 self.write(data)
-                self.written()
+                self.written(len(data))
         if not outbox.takeable:
             session.drained(now)
         else:
@@ -131,15 +137,16 @@ class Link:
         rest = self.session.outbox.take_rest() if self.session is not None else b""
         if rest:
             self.transport.write(rest)
-            self.written()
+            self.written(len(rest))
 
-    def written(self) -> None:
+    def written(self, size: int) -> None:
         """The transport has something to send: until it has, nothing may be sent past it.
 
-        Whether it has is known only in the next turn of the loop: uvloop does not count what it
-        was given in this one.
+        Whether it has, and whether it is too much, is known only in the next turn of the loop:
+        uvloop does not count what it was given in this one, so we do.
         """
-        if self.direct and self.session is not None:
+        self._handed += size
+        if self.session is not None:
             self.session.outbox.direct = False
             if not self._checking:
                 self._checking = True
@@ -147,8 +154,13 @@ class Link:
 
     def _check(self) -> None:
         self._checking = False
+        full, self._handed = self._handed >= TRANSPORT_BYTES, 0
         if self.session is not None and not self.transport.is_closing():
-            self.session.outbox.direct = self.transport.get_write_buffer_size() == 0
+            if self.direct:
+                self.session.outbox.direct = self.transport.get_write_buffer_size() == 0
+            if full and self.paused_at is None:
+                self.send()
+                self.shell.settle()
 
     def write(self, data: bytes) -> None:
         """Whole packets, as this kind of connection sends them."""

@@ -42,7 +42,7 @@ class WebSocketLink(Link):
         opened = super().open()
         if self.session is not None:
             self.session.outbox.framing = LINES if self.room.text else PACKETS
-            self.written()
+            self.written(0)
         return opened
 
     def write(self, data: bytes) -> None:
@@ -138,7 +138,7 @@ class WebSocketConnection(asyncio.Protocol):
             if data:
                 transport.write(data)
                 if link is not None:
-                    link.written()
+                    link.written(len(data))
             else:
                 transport.close()
         if link is not None and self._protocol.state is not State.OPEN:

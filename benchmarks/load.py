@@ -31,7 +31,6 @@ BUILD = HERE.parent / "build" / "benchmarks"
 SAMPLES = 1 << 20
 POINTS = 32
 DATE = 1_523_750_400
-TRIES = 3
 VECTOR = bytes(12)
 ATTACHED = [{"_placeholder": True, "num": number} for number in range(2)]
 EVENT = ["server-broadcast", "d", *ATTACHED]

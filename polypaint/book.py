@@ -6,6 +6,7 @@ it; a little later it goes to the store. Recovery brings the store up to date be
 Must never do I/O. Counterparts: `store.Store.write` keeps them, `recovery.py` reads the journal.
 """
 
+from collections import ChainMap
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
@@ -91,13 +92,17 @@ class Book:
         """Have `then(document, now)` called, see `FetchDocument`; at once if it is here."""
 
         def answered(document: bytes | None, now: float) -> None:
-            newer = (self._saving or {}) | self._changes
-            then(newer.get((kind, key), document), now)
+            then(self._newer.get((kind, key), document), now)
 
-        if (kind, key) in self._changes or (kind, key) in (self._saving or {}):
+        if (kind, key) in self._newer:
             answered(None, now)
         else:
             self._ground.effects.append(FetchDocument(kind, key, answered, failed))
+
+    @property
+    def _newer(self) -> ChainMap[tuple[str, str], bytes | None]:
+        """What the store may not have yet, the newest first."""
+        return ChainMap(self._changes, self._saving or {})
 
     def save(self, _now: float) -> None:
         """Have the store keep what it does not have yet."""

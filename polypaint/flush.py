@@ -25,6 +25,8 @@ from polypaint.store import Journal
 log = structlog.get_logger()
 
 RETRY_S: Final = 0.5
+TURN_BYTES: Final = 256 * 1024
+"""What is recorded in one turn of the loop before it is flushed at once."""
 
 
 class House(Protocol):
@@ -87,6 +89,11 @@ class Flusher:
         if wait > 0:
             time.sleep(wait)
         self._loop.call_soon(self.flush)
+
+    def flush_much(self) -> None:
+        """Flush now what has become much: many reads may come before the turn of the loop ends."""
+        if self._ground.log.size > TURN_BYTES:
+            self.flush()
 
     def flush(self) -> None:
         """Journal the turn, then send it."""

@@ -56,8 +56,6 @@ from polypaint.tanks.service import TankService
 log = structlog.get_logger()
 
 SWEEP_S: Final = 1.0
-TURN_BYTES: Final = 256 * 1024
-"""What is recorded in one turn of the loop before it is flushed at once."""
 STOP_S: Final = 9.0
 BACKLOG: Final = 1024
 MESSAGE_BYTES_MAX: Final = 1 << 16
@@ -128,6 +126,7 @@ class Server:
             self._arm,
         )
         self.settle: Callable[[], None] = self.errands.settle
+        self.heard: Callable[[], None] = self.flusher.flush_much
         self._company: Company | None = None
         self._listeners: list[asyncio.Server] = []
         self._finish_http: Any = None
@@ -321,11 +320,6 @@ class Server:
         self._links.pop(session.outbox.id, None)
         session.lost(self.now())
         self.settle()
-
-    def heard(self) -> None:
-        """See `net.link.Shell`: many reads may come before the turn of the loop ends."""
-        if self.ground.log.size > TURN_BYTES:
-            self.flusher.flush()
 
     def messages(self, room: Room, data: bytes) -> bytes:
         """See `net.link.Shell`: made once for all peers that are sent the same object."""

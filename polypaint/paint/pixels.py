@@ -354,14 +354,14 @@ def _joined(channels: npt.NDArray[Any]) -> Pixels:
 
 
 def _grayscale(pixels: Pixels) -> Pixels:
-    channels = _channels(pixels.copy())
+    channels = _channels(pixels)
     weighted = channels[..., :3].astype(np.uint32) @ np.array([299, 587, 114], np.uint32)
     channels[..., :3] = ((weighted + 500) // 1000)[..., np.newaxis]
     return _joined(channels)
 
 
 def _invert(pixels: Pixels) -> Pixels:
-    channels = _channels(pixels.copy())
+    channels = _channels(pixels)
     channels[..., :3] = 255 - channels[..., :3]
     return _joined(channels)
 
@@ -379,7 +379,7 @@ FILTERS: Final[dict[str, tuple[int, Callable[[Pixels], Pixels]]]] = {
     "invert": (0, _invert),
     "blur": (1, _blur),
 }
-"""Name → (rows that it needs above and below, how it is done to a band)."""
+"""Name → (rows that it needs above and below, how it is done to a band, which it may use up)."""
 
 
 def filtered(pixels: Pixels, name: str) -> Pixels:

@@ -117,7 +117,7 @@ class Session(Conversation):
         """Too much waits to be sent: the canvas will take its place."""
         if self.outbox.attached:
             self.service.lagging(self, now)
-        if self.outbox.queued > 2 * self.service.settings.backlog_bytes_max:
+        if self.outbox.queued > 2 * self._queue_max:
             self.close("does not read what it is sent")
 
     def backlogged(self, now: float) -> None:

@@ -16,7 +16,6 @@ import secrets
 import time
 import zlib
 from collections import OrderedDict
-from types import TracebackType
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -38,6 +37,7 @@ from polypaint.store import (
     StoredResult,
 )
 from polypaint.store.blobs import packed, unpacked
+from polypaint.store.translated import Translated
 
 PART_BYTES: Final = 1 << 20
 """A document has at most 16 MiB; but what the driver copies at once keeps others waiting."""
@@ -55,24 +55,15 @@ NESTED_MAX: Final = 60
 """Of documents in documents; servers take a hundred."""
 
 
-class _Translated:
-    """PyMongo's errors as ours; and what it stumbles over when a server answers strangely."""
+class _Translated(Translated):
+    """PyMongo's errors; and what it stumbles over when a server answers strangely."""
 
-    def __init__(self, what: str) -> None:
-        self._what = what
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        _: TracebackType | None,
-    ) -> None:
-        if isinstance(error, PyMongoError | LookupError | TypeError):
-            says = str(error).partition(" (configured timeouts")[0]  # and half a page more
-            raise StoreError(f"{self._what}: {says[:300]}") from error
+    def ours(self, error: BaseException) -> StoreError | None:
+        """See `Translated.ours`."""
+        if not isinstance(error, PyMongoError | LookupError | TypeError):
+            return None
+        says = str(error).partition(" (configured timeouts")[0]  # and half a page more
+        return StoreError(f"{self.what}: {says[:300]}")
 
 
 class MongoStore:
@@ -98,7 +89,7 @@ class MongoStore:
         """See `polypaint.store.Store`."""
         with _Translated(f"the database at {self._where}"):
             found = await self._db.schema.find_one({"_id": "polypaint"})
-            version = found["version"] if found else 0
+            version = (found or {}).get("version", 0)
             if version > VERSION:
                 raise StoreError(
                     f"the database at {self._where} was written by another version of "
@@ -107,9 +98,7 @@ class MongoStore:
             for step in MIGRATIONS[version:]:
                 await step(self._db)
             if version < VERSION:
-                known = {"version": VERSION, "identity": secrets.token_hex(12)}
-                known |= {"identity": found["identity"]} if version > 1 else {}
-                await self._db.schema.replace_one({"_id": "polypaint"}, known, upsert=True)
+                await _note(self._db, "version", VERSION)
 
     async def identity(self) -> str:
         """See `polypaint.store.Store`."""
@@ -383,6 +372,11 @@ def _fits(value: Any, depth: int) -> bool:
     return True
 
 
+async def _note(db: Any, name: str, value: object) -> None:
+    """Keep something about the database itself."""
+    await db.schema.update_one({"_id": "polypaint"}, {"$set": {name: value}}, upsert=True)
+
+
 async def _first(db: Any) -> None:
     """Version 1: the indexes that queries need beside `_id`."""
     await db.lobbies.create_index("filename", unique=True)
@@ -394,7 +388,8 @@ async def _first(db: Any) -> None:
 
 
 async def _second(db: Any) -> None:
-    """Version 2: documents are BSON, which can be queried, and no longer text in `body`."""
+    """Version 2: an identity; documents are BSON, which can be queried, not text in `body`."""
+    await _note(db, "identity", secrets.token_hex(12))
     await db.results.create_index(BY_MATCH)
     async for each in db.documents.find({"body": {"$exists": True}}):
         document = _document(each["kind"], each["key"], each["body"].encode())

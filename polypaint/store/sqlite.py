@@ -15,7 +15,6 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final, TypeVar
 
 import orjson
@@ -33,6 +32,7 @@ from polypaint.store import (
     StoredResult,
 )
 from polypaint.store.blobs import packed, unpacked
+from polypaint.store.translated import Translated
 from polypaint.workers import pool
 
 PART_BYTES: Final = 1 << 20
@@ -106,23 +106,14 @@ CREATE TABLE store (id TEXT NOT NULL) STRICT;
 T = TypeVar("T")
 
 
-class _Translated:
-    """SQLite's errors as ours."""
+class _Translated(Translated):
+    """Errors of SQLite, and of the files that it works on."""
 
-    def __init__(self, what: str) -> None:
-        self._what = what
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        _: TracebackType | None,
-    ) -> None:
+    def ours(self, error: BaseException) -> StoreError | None:
+        """See `Translated.ours`."""
         if isinstance(error, sqlite3.Error | OSError):
-            raise _translated(self._what, error) from error
+            return _translated(self.what, error)
+        return None
 
 
 class _Transaction:

@@ -102,24 +102,25 @@ async def _drawings(source: Store, target: Store, now: float) -> AsyncIterator[i
 async def _documents(source: Store, target: Store, _now: float) -> AsyncIterator[int]:
     for kind in sorted({*await source.kinds(), *await target.kinds()} - {UNFINISHED[0]}):
         changes: Changes = {}
-        theirs = _each(_pages(target, kind))
-        there = await anext(theirs, None)
-        async for page in _pages(source, kind):
-            for key, body in page:
-                while there is not None and there[0] < key:
-                    await _forget(source, kind, there[0], changes)
-                    there = await anext(theirs, None)
-                if there is None or there != (key, body):
-                    changes[kind, key] = body
-                if there is not None and there[0] == key:
-                    there = await anext(theirs, None)
-            await target.write(changes)
-            changes = {}
-            yield len(page)
-        while there is not None:
-            await _forget(source, kind, there[0], changes)
-            there = await anext(theirs, None)
+        done = 0
+        both = _side_by_side(_each(_pages(source, kind)), _each(_pages(target, kind)), _key)
+        async for ours, theirs in both:
+            if ours is None and theirs is not None:
+                await _forget(source, kind, theirs[0], changes)
+            elif ours is not None:
+                done += 1
+                if ours != theirs:
+                    changes[kind, ours[0]] = ours[1]
+            if done == PAGE:
+                await target.write(changes)
+                yield done
+                changes, done = {}, 0
         await target.write(changes)
+        yield done
+
+
+def _key(document: tuple[str, bytes]) -> str:
+    return document[0]
 
 
 async def _forget(source: Store, kind: str, key: str, changes: Changes) -> None:
@@ -142,33 +143,55 @@ async def _results(source: Store, target: Store, _now: float) -> AsyncIterator[i
         if outcome is Counted.CONFLICT:
             raise StoreError(f"the target has another result of {result.player} in {result.code}")
 
-    theirs = _each(_result_pages(target))
-    there = await anext(theirs, None)
-    async for page in _result_pages(source):
-        new = []
-        for result in page:
-            while there is not None and (there.code, there.player) < (result.code, result.player):
-                there = await anext(theirs, None)
-            if there != result:
-                new.append(result)
-        yield len(page) - len(new)
-        async for count in _all(put, new):
-            yield count
+    new: list[StoredResult] = []
+    both = _side_by_side(_each(_result_pages(source)), _each(_result_pages(target)), _match)
+    async for ours, theirs in both:
+        if ours is not None and ours != theirs:
+            new.append(ours)
+        elif ours is not None:
+            yield 1
+        if len(new) == PAGE:
+            async for count in _all(put, new):
+                yield count
+            new = []
+    async for count in _all(put, new):
+        yield count
     for each in await source.conflicts():
         await target.count(*astuple(each))
+
+
+def _match(result: StoredResult) -> tuple[str, str]:
+    return result.code, result.player
 
 
 async def _result_pages(store: Store) -> AsyncIterator[list[StoredResult]]:
     after = ("", "")
     while page := await store.results(after, PAGE):
         yield page
-        after = (page[-1].code, page[-1].player)
+        after = _match(page[-1])
 
 
 async def _each(pages: AsyncIterator[list[T]]) -> AsyncIterator[T]:
     async for page in pages:
         for one in page:
             yield one
+
+
+async def _side_by_side(
+    ours: AsyncIterator[T], theirs: AsyncIterator[T], key: Callable[[T], Any]
+) -> AsyncIterator[tuple[T | None, T | None]]:
+    """What both have, by their keys, in whose order both are: None where one has none."""
+    mine, other = await anext(ours, None), await anext(theirs, None)
+    while mine is not None or other is not None:
+        if other is None or (mine is not None and key(mine) < key(other)):
+            yield mine, None
+            mine = await anext(ours, None)
+        elif mine is None or key(other) < key(mine):
+            yield None, other
+            other = await anext(theirs, None)
+        else:
+            yield mine, other
+            mine, other = await anext(ours, None), await anext(theirs, None)
 
 
 async def _all(do: Callable[[T], Coroutine[Any, Any, None]], items: list[T]) -> AsyncIterator[int]:

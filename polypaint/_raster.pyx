@@ -11,11 +11,24 @@ Must never import anything of this package. Counterpart: `paint/pixels.py`.
 
 import numpy as np
 
-from libc.math cimport cos, fabs, floor, fmod, sin
+from libc.math cimport fabs, floor, fmod
 from libc.stdint cimport int32_t, int64_t, uint32_t
 from libc.stdlib cimport free, malloc, realloc
 
 cdef double RADIANS = 3.141592653589793 / 180.0
+# Polynomials of the sine and the cosine on ±45 degrees (those of fdlibm).
+cdef double S1 = -1.66666666666666324348e-01
+cdef double S2 = 8.33333333332248946124e-03
+cdef double S3 = -1.98412698298579493134e-04
+cdef double S4 = 2.75573137070700676789e-06
+cdef double S5 = -2.50507602534068634195e-08
+cdef double S6 = 1.58969099521155010221e-10
+cdef double C1 = 4.16666666666666019037e-02
+cdef double C2 = -1.38888888888741095749e-03
+cdef double C3 = 2.48015872894767294178e-05
+cdef double C4 = -2.75573143513906633035e-07
+cdef double C5 = 2.08757232129817482790e-09
+cdef double C6 = -1.13596475577881948265e-11
 
 
 def stamp(uint32_t[:, ::1] canvas, const int32_t[:, :] points, int size, uint32_t colour):
@@ -104,19 +117,27 @@ def fill(uint32_t[:, ::1] canvas, int x, int y, uint32_t colour):
 
 
 cdef void _turn(double angle, double* cosine, double* sine) noexcept nogil:
-    """Cosine and sine of an angle in degrees; exact at quarter turns."""
-    cdef double rest = fmod(angle, 360.0)
-    if rest < 0:
-        rest += 360.0
-    if rest == 0 or rest == 180:
-        cosine[0] = 1 if rest == 0 else -1
-        sine[0] = 0
-    elif rest == 90 or rest == 270:
-        cosine[0] = 0
-        sine[0] = 1 if rest == 90 else -1
-    else:
-        cosine[0] = cos(rest * RADIANS)
-        sine[0] = sin(rest * RADIANS)
+    """Cosine and sine of a finite angle in degrees, the same bits on every machine.
+
+    Only operations that IEEE 754 rounds exactly, in this order: docs/protocol.md, section 9. The
+    remainder and the distance to the nearest quarter turn are exact; so are whole quarter turns.
+    """
+    cdef double rest = fmod(angle, 360.0), quarters, x, z, s, c
+    quarters = floor(rest / 90.0 + 0.5)
+    x = (rest - 90.0 * quarters) * RADIANS
+    z = x * x
+    s = x + x * z * (S1 + z * (S2 + z * (S3 + z * (S4 + z * (S5 + z * S6)))))
+    c = 1.0 - (0.5 * z - z * z * (C1 + z * (C2 + z * (C3 + z * (C4 + z * (C5 + z * C6))))))
+    cdef int quadrant = <int>quarters & 3
+    cosine[0] = c if quadrant == 0 else -s if quadrant == 1 else -c if quadrant == 2 else s
+    sine[0] = s if quadrant == 0 else c if quadrant == 1 else -s if quadrant == 2 else -c
+
+
+def turn(double angle):
+    """(cosine, sine) of a finite angle in degrees, as `place` uses them."""
+    cdef double cosine, sine
+    _turn(angle, &cosine, &sine)
+    return cosine, sine
 
 
 def place(uint32_t[:, ::1] canvas, const uint32_t[:, :] source, (int, int) offset,

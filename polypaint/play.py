@@ -19,6 +19,7 @@ from polypaint.errors import ConnectionClosed
 
 out = Console(highlight=False)
 STONES: Final = ("bright_yellow", "bright_red")
+COLUMNS: Final = ("1", "2", "3", "4", "5", "6", "7")
 ENDS: Final = {"victoire": "You have won!", "defaite": "You have lost.", "nul": "A draw."}
 
 
@@ -81,11 +82,14 @@ async def _move(match: Match, typed: "asyncio.Queue[str]") -> None:
     try:
         if word in ("q", ""):
             await match.leave()
-        elif word.isdecimal():
-            await match.act(colonne=int(word) - 1)
+        elif word in COLUMNS:
+            await match.act(colonne=COLUMNS.index(word))
         else:
             out.print("A column is a number from 1 to 7.")
-    except (MatchRefused, ConnectionClosed) as error:
+    except MatchRefused as refusal:
+        full = refusal.code == "action_invalide"  # the server counts columns from 0
+        out.print("This column is full." if full else f"{refusal}", style="red", markup=False)
+    except ConnectionClosed as error:
         out.print(f"{error}", style="red", markup=False)
 
 

@@ -85,6 +85,12 @@ class Settings(BaseSettings):
     )
     lobbies_max: int = Field(100_000, ge=1, description="Drawings that are kept.")
     matches_max: int = Field(20_000, ge=1, description="Matches at the same time.")
+    address_matches_max: int = Field(
+        64, ge=1, description="Matches of one address that nobody has joined yet (not loopback)."
+    )
+    account_matches_max: int = Field(
+        1000, ge=1, description="Matches that one account has created and that are not over."
+    )
     backlog_bytes_max: int = Field(
         1 << 20, ge=1 << 16, description="Unsent bytes after which a slow reader is resynced."
     )

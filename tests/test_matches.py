@@ -244,10 +244,97 @@ def test_limits_on_creating():
     create(world)
     world = World()
     talker = talk(world, "192.0.2.1")
-    for _ in range(manager.UNFILLED_MAX):
+    for _ in range(world.ground.settings.address_matches_max):
         talker.send(**message)
     refused(talker, "debit", **message)
     assert talk(world, "192.0.2.2").send(**message).last()["reponse"] == "code"
+
+
+def test_one_account_has_so_many_matches_that_are_not_over():
+    world = World(account_matches_max=3)
+    message = {"requete": "creer", "id_publique": "ada", "parametres": {"jeu": "puissance4"}}
+    codes = [create(world) for _ in range(3)]
+    refused(talk(world), "debit", **message)
+    assert create(world, owner="bob")
+    assert talk(world, "192.0.2.2").send(**message).last()["reponse"] == "code"
+    again = World(world.store, world.journal, world.now, account_matches_max=3)
+    refused(talk(again), "debit", **message)
+    ada, bob = enter(again, "ada", codes[0]), enter(again, "bob", codes[0])
+    finish(ada, bob)
+    again.advance(table.RESULT_S + 5)
+    assert create(again) not in codes
+
+
+def test_a_stranger_who_guesses_a_rid_learns_no_code_and_takes_no_rid(world):
+    given = {"jeu": "puissance4", "prive": True}
+    message = {"requete": "creer", "id_publique": "ada", "parametres": given, "rid": 1}
+    stranger, ada = talk(world, "192.0.2.66"), talk(world, "192.0.2.1")
+    private = ada.send(**message).last()["code_partie"]
+    assert stranger.send(**message).last()["code_partie"] != private
+    assert ada.send(**message).last()["code_partie"] == private
+    taken = message | {"rid": 2, "parametres": {"jeu": "dessin"}}
+    assert stranger.send(**taken).last()["reponse"] == "code"
+    assert ada.send(**message | {"rid": 2}).last()["reponse"] == "code"
+    again = World(world.store, world.journal, world.now, seed=1)
+    assert talk(again, "192.0.2.1").send(**message).last()["code_partie"] == private
+    assert talk(again, "192.0.2.66").send(**message).last()["code_partie"] != private
+
+
+def test_a_rid_that_nobody_can_guess_holds_from_any_network(world):
+    message = {
+        "requete": "creer", "id_publique": "ada", "parametres": {"jeu": "puissance4"},
+        "rid": "R" * manager.UNGUESSABLE,
+    }  # fmt: skip
+    code = talk(world, "192.0.2.1").send(**message).last()["code_partie"]
+    assert talk(world, "192.0.2.2").send(**message).last()["code_partie"] == code
+
+
+def test_what_an_older_version_has_kept_is_remembered(world):
+    code = create(world, rid=1)
+    world.book.save(world.now)
+    world.settle()
+    for key, body in world.store.documents.items():
+        if key[0] == manager.KIND:
+            party = orjson.loads(body)
+            del party["origine"]
+            world.store.documents[key] = orjson.dumps(party)
+    again = World(world.store, world.journal, world.now, seed=1)
+    assert create(again, rid=1) == code
+
+
+def test_the_list_is_made_only_when_it_changes(world, monkeypatch):
+    made = []
+    shown = manager.shown
+    monkeypatch.setattr(manager, "shown", lambda *given: (made.append(1), shown(*given))[1])
+    for _ in range(30):
+        create(world)
+    talker = talk(world)
+    for _ in range(100):
+        talker.send(requete="lister")
+    assert all(len(answer["parties"]) == 30 for answer in talker.take())
+    assert len(made) == 30
+    code = create(world)
+    assert talker.send(requete="lister").last()["parties"][0]["code_partie"] == code
+
+
+def test_creating_and_listing_do_not_walk_what_is_remembered_of_a_day():
+    world = World()
+    for i in range(50):
+        create(world, owner=f"p{i}")
+    world.advance(table.EXPIRES_S + 5)
+    parties = world.matches.manager.parties
+    assert {party["etat"] for party in parties.values()} == {"EXPIREE"}
+
+    class Walked(dict):
+        def __iter__(self):
+            raise AssertionError("walked")
+
+        items = values = keys = __reversed__ = __iter__
+
+    world.matches.manager.parties = Walked(parties)
+    code = create(world)
+    listed = talk(world).send(requete="lister").last()["parties"]
+    assert [entry["code_partie"] for entry in listed] == [code]
 
 
 def test_the_list_of_open_matches(world):

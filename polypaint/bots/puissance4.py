@@ -116,8 +116,7 @@ async def play(match: Match, strength: int = 6, rng: random.Random | None = None
                 await match.act(colonne=column)
             else:
                 await match.changed()
-        except MatchRefused:  # the match went on meanwhile
-            await asyncio.sleep(0)
-        except ConnectionClosed:  # it is being made again, unless the match has ended
+        except (MatchRefused, ConnectionClosed):
+            # The match went on meanwhile, or the connection is being made and the seat resumed.
             await asyncio.sleep(0.05)
     return match.statut

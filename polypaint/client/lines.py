@@ -5,8 +5,8 @@ Counterparts: `matches.py`, `tanks.py`; `polypaint.conversation` is the server's
 
 import asyncio
 import contextlib
-import itertools
 import random
+import secrets
 import ssl
 from abc import ABC, abstractmethod
 from types import TracebackType
@@ -32,8 +32,7 @@ class LineClient(ABC):
         self._tls = tls
         self._transport: Transport | None = None
         self._reader: asyncio.Task[None] | None = None
-        self._rids = itertools.count(1)
-        self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._answers: dict[str, asyncio.Future[dict[str, Any]]] = {}
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -132,9 +131,12 @@ class LineClient(ABC):
             raise ConnectionClosed(self.closed or "not connected")
         self._transport.send(orjson.dumps(message, option=orjson.OPT_APPEND_NEWLINE))
 
-    async def ask(self, message: dict[str, Any]) -> dict[str, Any]:
-        """One request with a `rid` of ours, and its answer. Raises ConnectionClosed."""
-        rid = next(self._rids)
+    async def ask(self, message: dict[str, Any], rid: str = "") -> dict[str, Any]:
+        """One request with a `rid` of ours, and its answer. Raises ConnectionClosed.
+
+        rid: of the same request when it was asked before, and its answer was lost.
+        """
+        rid = rid or new_rid()
         future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._answers[rid] = future
         try:
@@ -148,8 +150,13 @@ class LineClient(ABC):
 
     def _answered(self, rid: Any, message: dict[str, Any]) -> bool:
         """Hand a message to whoever waits for it; False when nobody does."""
-        future = self._answers.get(rid) if isinstance(rid, int) else None
+        future = self._answers.get(rid) if isinstance(rid, str) else None
         if future is None or future.done():
             return False
         future.set_result(message)
         return True
+
+
+def new_rid() -> str:
+    """A request ID that nobody can guess: a server remembers some of them for a day."""
+    return secrets.token_urlsafe(15)

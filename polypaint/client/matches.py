@@ -20,7 +20,7 @@ import ssl
 from collections.abc import AsyncIterator
 from typing import Any
 
-from polypaint.client.lines import LineClient
+from polypaint.client.lines import LineClient, new_rid
 from polypaint.errors import ConnectionClosed, Refused
 
 
@@ -134,20 +134,25 @@ class MatchClient(LineClient):
         self.private = private
         self.match: Match | None = None
         self._watching = False
+        self._creating: tuple[dict[str, Any], str] | None = None
+        """What `create` has asked for and not heard of, and the `rid` with which it did."""
 
     # ------------------------------------------------------------ requests
     async def request(self, name: str, **fields: Any) -> dict[str, Any]:
         """Any request of the protocol; its answer. Raises MatchRefused, ConnectionClosed."""
-        answer = await self.ask({"requete": name} | fields)
-        if "erreur" in answer:
-            raise MatchRefused(answer["erreur"], answer["message"])
-        return answer
+        return _granted(await self.ask({"requete": name} | fields))
 
     async def create(self, game: str, **parameters: Any) -> Match:
-        """Create a match and take the first seat. Raises MatchRefused."""
-        answer = await self.request(
-            "creer", id_publique=self.name, parametres={"jeu": game} | parameters
-        )
+        """Create a match and take the first seat. Raises MatchRefused, ConnectionClosed.
+
+        When the answer was lost with the connection, the same call again gives the same match.
+        """
+        given = {"jeu": game} | parameters
+        if self._creating is None or self._creating[0] != given:
+            self._creating = given, new_rid()
+        message = {"requete": "creer", "id_publique": self.name, "parametres": given}
+        answer = _granted(await self.ask(message, self._creating[1]))
+        self._creating = None
         return await self.join(answer["code_partie"])
 
     async def join(self, code: str | None = None) -> Match:
@@ -221,6 +226,12 @@ class MatchClient(LineClient):
         await super().close()
         if self.match is not None:
             self.match.end(self.closed)
+
+
+def _granted(answer: dict[str, Any]) -> dict[str, Any]:
+    if "erreur" in answer:
+        raise MatchRefused(answer["erreur"], answer["message"])
+    return answer
 
 
 def connect_matches(

@@ -1,4 +1,6 @@
-"""What only matches ask of the world. `then` is called with the answer, `failed` without one.
+"""What only matches ask of the world: results, rankings, paint lobbies, entries of the log.
+
+Where an answer comes back, `then` is called with it, `failed` when there is none.
 
 Must never import anything that does it. Counterpart: `errands.py` carries these out.
 """
@@ -21,7 +23,7 @@ class CountResult:
 
 @dataclass(frozen=True, slots=True)
 class ReadRecord:
-    """Comes back as `then(record, now)`, see `store.PlayerRecord`."""
+    """Comes back as `then(record, now)`, a `store.PlayerRecord`."""
 
     player: str
     then: Callable[[Any, float], None]
@@ -30,7 +32,7 @@ class ReadRecord:
 
 @dataclass(frozen=True, slots=True)
 class ReadRanking:
-    """Comes back as `then(records, now)`, see `store.PlayerRecord`."""
+    """Comes back as `then(records, now)`, `store.PlayerRecord`s, the best first."""
 
     limit: int
     then: Callable[[Any, float], None]
@@ -39,7 +41,7 @@ class ReadRanking:
 
 @dataclass(frozen=True, slots=True)
 class ArrangeStudio:
-    """A paint lobby for a match, as it should be now, see `games.Studio`.
+    """A paint lobby for a match, as its game wants it now (`games.Studio`).
 
     painters: who may draw; None: all who may enter. clear: what is drawn in it is wiped off.
     """

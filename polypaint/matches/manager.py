@@ -3,13 +3,18 @@
 It knows of every live match what it was created with and how many seats are free, and remembers a
 closed one for a day, so that a code is not given out twice and a repeated `creer` has one answer.
 
+`creer` carries no secret, so whose request is repeated has to be seen from something else: a `rid`
+that cannot be guessed speaks for itself, any other one only together with the address.
+
 Counterparts: `table.py` runs the matches, `stats.py` asks to close them.
 Protocol: docs/matches.md, sections 2 and 4.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import orjson
 
@@ -28,9 +33,14 @@ KIND: Final = "partie"
 REMEMBERED_S: Final = 24 * 3600.0
 RETRY_S: Final = 1.0
 LISTED_MAX: Final = 200
-UNFILLED_MAX: Final = 64
-"""Matches that one address may have created and nobody has joined yet (loopback is exempt)."""
 LIVE: Final = ("CREEE", "OUVERTE", "EN_COURS", "TERMINEE")
+JOINABLE: Final = ("CREEE", "OUVERTE")
+UNGUESSABLE: Final = 16
+"""Characters of a `rid` from which on it is taken for a random one, which nobody can guess."""
+
+T = TypeVar("T")
+Key: TypeAlias = tuple[str, bytes, str]
+"""A request to create: (account, `rid` as JSON, address; empty where the `rid` is enough)."""
 
 
 class Manager:
@@ -52,27 +62,35 @@ class Manager:
         self._games = games
         self._send = send
         self._random = random
-        self._by_rid: dict[tuple[str, bytes], str] = {}
+        self._by_rid: dict[Key, str] = {}
         self._unopened: dict[str, list[tuple[MatchSession, Any]]] = {}
-        self._origins: dict[str, str] = {}
-        self._live = 0
+        self._count = 0
+        """Matches that are not closed."""
+        self._live: Counter[tuple[str, str]] = Counter()
+        """… by the (account, address) that created them."""
+        self._unfilled: Counter[str] = Counter()
+        """Matches that nobody has joined yet, by the address that created them."""
+        self._joinable: dict[str, None] = {}
+        """Codes of the public matches that one can join, the oldest first."""
+        self._listing: bytes | None = None
 
     # ------------------------------------------------------------ what clients ask for
     def create(self, session: "MatchSession", request: dict[str, Any], now: float) -> None:
         """`creer`. Raises Error."""
         owner, rid = request["id_publique"], request.get("rid")
-        given = request["parametres"]
-        code = self._by_rid.get((owner, orjson.dumps(rid))) if rid is not None else None
+        given, address = request["parametres"], session.address
+        code = self._created_by(owner, rid, address)
         if code is not None:
             if self.parties[code]["demande"] != given:
                 raise error("champ", "parametres: this rid created a match with other ones")
             self._answer(session, rid, code)
             return
         parameters = self.parameters(given)
-        self._permit(session.address)
+        self._permit(owner, address)
         code = self._new_code()
         self.parties[code] = party = {
             "createur": owner,
+            "origine": address,
             "rid": rid,
             "demande": given,
             "parametres": parameters,
@@ -86,11 +104,15 @@ class Manager:
             "fermeture": False,
             "ferme": None,
         }
-        self._origins[code] = session.address
         self._index(code, party)
         self._keep(code, now)
         self._answer(session, rid, code)
         self._open(code, now)
+
+    def _created_by(self, owner: str, rid: Any, address: str) -> str | None:
+        """The code that this very request has created already."""
+        key = request_key(owner, rid, address)
+        return self._by_rid.get(key) or self._by_rid.get((*key[:2], ""))
 
     def parameters(self, given: dict[str, Any]) -> dict[str, Any]:
         """`parametres`, complete. Raises Error `champ`."""
@@ -112,38 +134,35 @@ class Manager:
             raise error("champ", str(refusal)) from None
         return {"jeu": name, "joueurs": seats, "prive": private} | own
 
-    def listing(self) -> list[dict[str, Any]]:
-        """Open public matches, the newest first."""
-        found = []
-        for code, party in reversed(self.parties.items()):
-            if party["etat"] in ("CREEE", "OUVERTE") and not party["parametres"]["prive"]:
-                found.append(
-                    {
-                        "code_partie": code,
-                        "jeu": party["parametres"]["jeu"],
-                        "createur": party["createur"],
-                        "joueurs": party["parametres"]["joueurs"],
-                        "libres": party["libres"],
-                        "parametres": shown(self._games, party["parametres"]),
-                    }
-                )
-                if len(found) == LISTED_MAX:
-                    break
-        return found
+    def listing(self) -> bytes:
+        """Open public matches as JSON, the newest first; made anew only when they change."""
+        if self._listing is None:
+            codes = islice(reversed(self._joinable), LISTED_MAX)
+            self._listing = orjson.dumps([self._listed(code) for code in codes])
+        return self._listing
 
-    def _permit(self, address: str) -> None:
+    def _listed(self, code: str) -> dict[str, Any]:
+        party = self.parties[code]
+        return {
+            "code_partie": code,
+            "jeu": party["parametres"]["jeu"],
+            "createur": party["createur"],
+            "joueurs": party["parametres"]["joueurs"],
+            "libres": party["libres"],
+            "parametres": shown(self._games, party["parametres"]),
+        }
+
+    def _permit(self, owner: str, address: str) -> None:
         """May one more match be created from here? Raises Error."""
-        ground = self._ground
+        ground, settings = self._ground, self._ground.settings
         if ground.read_only:
             raise full_disk()
-        if self._live >= ground.settings.matches_max:
+        if self._count >= settings.matches_max:
             raise error("debit", "there are too many matches; try again later")
+        if self._live[owner, address] >= settings.account_matches_max:
+            raise error("debit", "you have too many matches that are not over; finish some first")
         if ground.is_stranger(address):
-            unfilled = sum(
-                origin == address and self.parties[code]["etat"] == "CREEE"
-                for code, origin in self._origins.items()
-            )
-            if unfilled >= UNFILLED_MAX:
+            if self._unfilled[address] >= settings.address_matches_max:
                 raise error("debit", "many of your matches wait for players already")
 
     def _new_code(self) -> str:
@@ -193,7 +212,9 @@ class Manager:
         code, n = message["code_partie"], message["n"]
         party = self.parties.get(code)
         if party is not None and n > party["n"] and party["ferme"] is None:
+            before = party["etat"]
             party.update(n=n, etat=message["etat"], libres=message["libres"])
+            self._restate(code, party, before)
             if message["etat"] not in LIVE:
                 self._forget_later(code, now)
             self._keep(code, now)
@@ -221,7 +242,8 @@ class Manager:
         code = message["code_partie"]
         party = self.parties.get(code)
         if party is not None and party["ferme"] is None:
-            party["etat"] = "FERMEE"
+            before, party["etat"] = party["etat"], "FERMEE"
+            self._restate(code, party, before)
             self._forget_later(code, now)
             self._keep(code, now)
 
@@ -231,7 +253,7 @@ class Manager:
         for code, body in documents:
             party = self.parties[code] = orjson.loads(body)
             if party["ferme"] is not None:
-                self._index(code, party, live=False)
+                self._remember(code, party)
                 self._at_end(code, party, now)
             else:
                 self._index(code, party)
@@ -239,10 +261,33 @@ class Manager:
                 if party["fermeture"]:
                     self._have_closed(code, now)
 
-    def _index(self, code: str, party: dict[str, Any], live: bool = True) -> None:
+    def _index(self, code: str, party: dict[str, Any]) -> None:
+        """A live match, new here."""
+        self._remember(code, party)
+        self._count_live(party, 1)
+        self._restate(code, party, before="")
+
+    def _remember(self, code: str, party: dict[str, Any]) -> None:
         if party["rid"] is not None:
-            self._by_rid[party["createur"], orjson.dumps(party["rid"])] = code
-        self._live += live
+            self._by_rid[_key(party)] = code
+
+    def _count_live(self, party: dict[str, Any], by: int) -> None:
+        self._count += by
+        _add(self._live, (party["createur"], _origin(party)), by)
+
+    def _restate(self, code: str, party: dict[str, Any], before: str) -> None:
+        """A match that stood at `before` stands at another state, or has other free seats."""
+        etat = party["etat"]
+        _add(self._unfilled, _origin(party), (etat == "CREEE") - (before == "CREEE"))
+        if party["parametres"]["prive"]:
+            return
+        if etat in JOINABLE:
+            self._joinable[code] = None
+        elif code in self._joinable:
+            del self._joinable[code]
+        elif before not in JOINABLE:
+            return
+        self._listing = None
 
     def _keep(self, code: str, now: float) -> None:
         self._book.put(KIND, code, self.parties[code], now)
@@ -251,8 +296,7 @@ class Manager:
         """It is closed: its code stays taken for a day."""
         party = self.parties[code]
         party["ferme"] = self._ground.utc(now)
-        self._live -= 1
-        self._origins.pop(code, None)
+        self._count_live(party, -1)
         self._unopened.pop(code, None)
         self._at_end(code, party, now)
 
@@ -262,8 +306,30 @@ class Manager:
 
     def _forget(self, code: str, now: float) -> None:
         party = self.parties.pop(code)
-        self._by_rid.pop((party["createur"], orjson.dumps(party["rid"])), None)
+        self._by_rid.pop(_key(party), None)
         self._book.remove(KIND, code, now)
+
+
+def request_key(owner: str, rid: Any, address: str) -> Key:
+    """What tells a repeated `creer` from another one; see the module."""
+    unguessable = isinstance(rid, str) and len(rid) >= UNGUESSABLE
+    return owner, orjson.dumps(rid), "" if unguessable else address
+
+
+def _key(party: dict[str, Any]) -> Key:
+    return request_key(party["createur"], party["rid"], _origin(party))
+
+
+def _add(counts: Counter[T], key: T, by: int) -> None:
+    """Count, and forget what is at zero."""
+    counts[key] += by
+    if not counts[key]:
+        del counts[key]
+
+
+def _origin(party: dict[str, Any]) -> str:
+    """The address that asked for it; empty in what older versions have kept."""
+    return str(party.get("origine", ""))
 
 
 _MESSAGES: Final[dict[str, Any]] = {

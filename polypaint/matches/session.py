@@ -11,6 +11,8 @@ import hmac
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+import orjson
+
 from polypaint import effects
 from polypaint.conversation import Bucket, JsonConversation, loads, valid_rid
 from polypaint.handlers import Handlers
@@ -88,7 +90,7 @@ class MatchSession(JsonConversation):
 
     @handles(messages.LISTER)
     def _list(self, message: dict[str, Any], _now: float) -> None:
-        listing = self.service.manager.listing()
+        listing = orjson.Fragment(self.service.manager.listing())
         self.reply({"reponse": "parties", "parties": listing}, message.get("rid"))
 
     # ------------------------------------------------------------ the match server's

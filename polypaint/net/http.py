@@ -152,7 +152,8 @@ class Pages:
 
     async def open_matches(self, _request: Request) -> Response:
         """The public matches that one can join."""
-        return JSONResponse({"parties": self._site.matches.manager.listing()})
+        listing = self._site.matches.manager.listing()
+        return Response(b'{"parties":%b}' % listing, media_type="application/json")
 
     async def ranking(self, _request: Request) -> Response:
         """The players with most victories."""

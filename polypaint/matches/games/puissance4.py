@@ -1,6 +1,6 @@
 """Connect four: 7 columns, 6 rows; four in a line win, a full board is a draw.
 
-Counterpart: `games.Game`; `polypaint/players/puissance4.py` plays it. Protocol: docs/matches.md.
+Counterpart: `games.Game`; `polypaint/bots/puissance4.py` plays it. Protocol: docs/matches.md.
 """
 
 from collections.abc import Sequence

@@ -526,13 +526,20 @@ cdef class Codec:
     def check(self, bytes packet not None, bint reply=False):
         """"" when the data of this packet conforms to its layout, else what is wrong with it.
 
-        Text is not examined beyond its length. Raises ProtocolError when it is not one packet.
+        Raises ProtocolError when it is not one packet.
         """
         cdef double[FIELDS_MAX] values
         cdef Py_ssize_t n
         cdef const uint8_t* p = _whole(packet, &n)
         cdef int at = HEADER + p[7]
-        return FAULTS[_check(&self.table[1 if reply else 0][p[2]], p + at, n - at, values)]
+        cdef const Layout* row = &self.table[1 if reply else 0][p[2]]
+        cdef int fault = _check(row, p + at, n - at, values)
+        if not fault and row.tail == T_TEXT:
+            try:
+                PyUnicode_DecodeUTF8(<const char*>p + at + row.fixed, n - at - row.fixed, NULL)
+            except UnicodeDecodeError:
+                fault = F_UTF8
+        return FAULTS[fault]
 
     def accept(self, list packets not None, Py_ssize_t start, Py_ssize_t stop, int type_id,
                bytes name not None, int first_index):

@@ -287,9 +287,17 @@ class Errands:
         self._spawn(self._worked(effect))
 
     async def _worked(self, effect: paint_effects.Work) -> None:
-        outcome = await self._loop.run_in_executor(self._canvases, attempted, effect.work)
-        self._paint.worked(effect, outcome, self._now())
+        try:
+            outcome = await self._loop.run_in_executor(self._canvases, attempted, effect.work)
+        except Exception as error:
+            self._paint.work_failed(effect, error, self._now())
+        else:
+            self._paint.worked(effect, outcome, self._now())
         self.settle()
+
+    def _work_failed(self, effect: paint_effects.WorkFailed) -> None:
+        drawing, error = effect.lobby.info.filename, effect.error
+        log.error("work on a drawing failed", drawing=drawing, exc_info=error)
 
     async def canvas_of(self, lobby: Lobby) -> Canvas | None:
         """A copy of a lobby's canvas, from memory or from the store; None: it cannot be read."""
@@ -330,4 +338,5 @@ _ERRANDS: Final[dict[type, Any]] = {
     paint_effects.SaveCanvas: Errands._save_canvas,
     paint_effects.RemoveCanvas: Errands._remove_canvas,
     paint_effects.Work: Errands._work,
+    paint_effects.WorkFailed: Errands._work_failed,
 }

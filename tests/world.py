@@ -369,6 +369,8 @@ class World:
         )
         self.at: Callable[[str], None] = lambda _point: None
         self.troubles: list[match_effects.Trouble] = []
+        self.failures: list[Exception] = []
+        """Errors of ours that were reported for the log."""
         self.peers: dict[int, Peer | Talker] = {}
         self.effects: list[Any] = []
         self.flushed: Callable[[int, bytes], None] = lambda _number, _batch: None
@@ -459,8 +461,10 @@ class World:
                 self.defer(lambda: self._load(lobby))
             case paint_effects.SaveCanvas():
                 self.defer(lambda: self._save(effect))
-            case paint_effects.Work(work=work):
-                self.defer(lambda: self._worked(effect, attempted(work)))
+            case paint_effects.Work():
+                self.defer(lambda: self._worked(effect))
+            case paint_effects.WorkFailed(error=error):
+                self.failures.append(error)
             case paint_effects.RemoveCanvas(lobby):
                 run(self.store.remove(lobby.number))
                 self.service.canvas_removed(lobby, True, self.now)
@@ -517,8 +521,13 @@ class World:
         needed = [x for x in (self.service.journal_from, self.book.journal_from) if x is not None]
         self.journal.trim(min(needed))
 
-    def _worked(self, effect: paint_effects.Work, outcome: Any) -> None:
-        self.service.worked(effect, outcome, self.now)
+    def _worked(self, effect: paint_effects.Work) -> None:
+        try:
+            outcome = attempted(effect.work)
+        except Exception as error:
+            self.service.work_failed(effect, error, self.now)
+        else:
+            self.service.worked(effect, outcome, self.now)
 
     def _load(self, lobby: Any) -> None:
         try:

@@ -53,8 +53,15 @@ class Canvas(Protocol):
         Raises Refused, or Stale when the author should be resynced; then nothing has changed.
         """
 
+    def replay(self, packet: bytes) -> None:
+        """Apply a packet of the log.
+
+        What an older version has accepted beyond today's limits is brought within them, so that
+        every drawing opens. Raises as `apply` does.
+        """
+
     def cost(self, packet: bytes) -> int:
-        """About how many pixels `apply` would touch, 1 ns each; 0 for next to nothing."""
+        """About how many nanoseconds `apply` takes at worst; 0 for next to nothing."""
 
     def release_cost(self, author: str) -> int:
         """The same for `release`."""

@@ -43,9 +43,20 @@ class RemoveCanvas:
 class Work:
     """Much to compute, on a canvas that nobody else touches meanwhile: `work()`, off the loop.
 
-    Comes back as `service.worked`, with what it returned or the Refused that it raised.
+    Comes back as `service.worked`, with what it returned or the Refused that it raised, or as
+    `service.work_failed` with anything else that it raised. cost: about how many nanoseconds.
     """
 
     lobby: "Lobby"
     work: "Callable[[], Any]"
     then: "Callable[[Any, float], None]"
+    failed: "Callable[[Exception, float], None]"
+    cost: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkFailed:
+    """For the operator's log: an error of ours in work on a drawing, which is free again."""
+
+    lobby: "Lobby"
+    error: Exception

@@ -224,7 +224,7 @@ class Lobby:
                 values = LOBBY_INFO_CHANGE.decode_object(packet)
                 self.info = self.info.protected(values["Protection"], values["Passcode"])
             else:
-                self.loaded.apply(packet)
+                self.loaded.replay(packet)
 
     def settle(self, date: int) -> None:
         """End all selections: nobody is here any more to do it (after a killed server)."""

@@ -8,6 +8,7 @@ Must never import a session or a lobby. Counterpart: `_codec.Codec`, which runs 
 Protocol: docs/protocol.md, sections 1-3.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
@@ -421,3 +422,11 @@ PASSING: Final = bytes(
 """For `_codec.coalesced`."""
 if len(PACKETS) != len(_DECLARED):
     raise ImportError("two packets have the same type ID")
+
+
+def must_apply(table: Collection[int], mode: Mode) -> None:
+    """Raises ImportError unless a canvas of this mode applies every packet that it may be sent."""
+    drawn = {kind.id for kind in _DECLARED if kind.relayed and kind.mode in (None, mode)}
+    if wrong := drawn ^ set(table):
+        names = ", ".join(sorted(PACKETS[kind].name for kind in wrong))
+        raise ImportError(f"a {mode.value} canvas has no method for, or too many: {names}")

@@ -21,8 +21,12 @@ from polypaint.paint import canvas, packets
 from polypaint.paint.canvas import Applied
 from polypaint.paint.packets import (
     APPLY_FILTER_SELECTION,
+    AREA_MAX,
     BUCKET_FILL,
+    CORNER_MAX,
     CREATE_SELECTION,
+    NUMBER_MAX,
+    PACKETS,
     REMOVE_SELECTION,
     RESET_CANVAS,
     RESIZE_CANVAS,
@@ -34,6 +38,7 @@ from polypaint.paint.packets import (
 )
 
 Pixels: TypeAlias = npt.NDArray[np.uint32]
+Rectangle: TypeAlias = tuple[int, int, int, int]
 WHITE: Final = 0xFFFFFFFF
 BAND_PIXELS: Final = 1 << 17
 """Work on a large canvas is done in bands of so many: to copy or free it in one piece would keep
@@ -43,6 +48,33 @@ the interpreter, and so the event loop, for too long."""
 def whole(value: float) -> int:
     """A pixel field as an integer: floats round half up (section 9)."""
     return math.floor(value + 0.5)
+
+
+def _rectangle(values: tuple[Any, ...]) -> Rectangle:
+    """x, y, length, width in whole pixels. Raises Refused when a corner is beyond the limit.
+
+    The codec has seen the numbers as they were sent; what is kept and sent again is rounded.
+    """
+    x, y, length, width = map(whole, values[:4])
+    if x + length > CORNER_MAX or y + width > CORNER_MAX:
+        raise Refused(f"in whole pixels, a corner is beyond {CORNER_MAX}")
+    return x, y, length, width
+
+
+def _within(rectangle: Rectangle) -> Rectangle:
+    """The same, moved by a pixel or two if a corner is beyond the limit: far off the canvas."""
+    x, y, length, width = rectangle
+    return min(x, CORNER_MAX - length), min(y, CORNER_MAX - width), length, width
+
+
+def _rows(length: int, width: int) -> int:
+    """How many rows of this length a canvas may have, `width` at most."""
+    return min(width, AREA_MAX // max(1, length))
+
+
+def _number(value: int) -> float:
+    """A whole number so that the codec takes it: beyond NUMBER_MAX only an f32 can hold it."""
+    return value if abs(value) <= NUMBER_MAX else float(value)
 
 
 @dataclass(slots=True)
@@ -55,9 +87,9 @@ class Floating:
 
     source: Pixels
     offset: tuple[int, int]
-    cut: tuple[int, int, int, int]
+    cut: Rectangle
     canvas: tuple[int, int]
-    target: tuple[int, int, int, int]
+    target: Rectangle
     angle: float = 0
 
 
@@ -86,6 +118,21 @@ class PixelCanvas:
         author = packet[8 : 8 + packet[7]].decode()
         return Applied(_APPLY[packet[2]](self, packet, author) + packet)
 
+    def replay(self, packet: bytes) -> None:
+        """See `canvas.Canvas.replay`."""
+        kind = packet[2]
+        if kind in (RESIZE_CANVAS.id, RESIZE_CANVAS_INT.id):
+            length, width = map(whole, packets.decode(packet))
+            if length * width > AREA_MAX:
+                packet = RESIZE_CANVAS_INT.encode_reply(0, length, _rows(length, width))
+        elif kind in (CREATE_SELECTION.id, UPDATE_SELECTION.id):
+            *sides, angle = packets.decode(packet)
+            x, y, length, width = map(whole, sides)
+            _, date, name, _ = _codec.header(packet)
+            rectangle = map(_number, _within((x, y, length, width)))
+            packet = PACKETS[kind].encode_reply(date, *rectangle, angle, name=name)
+        self.apply(packet)
+
     # ------------------------------------------------------------ drawing
     def _stamp(self, packet: bytes, _author: str) -> bytes:
         brush, rgba, points = packets.decode(packet)
@@ -102,8 +149,7 @@ class PixelCanvas:
 
     # ------------------------------------------------------------ selections
     def _cut(self, packet: bytes, author: str) -> bytes:
-        values = packets.decode(packet)
-        x, y, length, width = map(whole, values[:4])
+        x, y, length, width = _rectangle(packets.decode(packet))
         before = self.release(author, _codec.header(packet)[1])
         left, top = max(x, 0), max(y, 0)
         window = self.pixels[top : max(y + width, 0), left : max(x + length, 0)]
@@ -115,10 +161,10 @@ class PixelCanvas:
         return before
 
     def _move(self, packet: bytes, author: str) -> bytes:
-        x, y, length, width, angle = packets.decode(packet)
+        values = packets.decode(packet)
         floating = self._of(author)
-        floating.target = (whole(x), whole(y), whole(length), whole(width))
-        floating.angle = angle
+        floating.target = _rectangle(values)
+        floating.angle = values[4]
         return b""
 
     def _put_back(self, packet: bytes, author: str) -> bytes:
@@ -197,6 +243,8 @@ class PixelCanvas:
     # ------------------------------------------------------------ the whole canvas
     def _resize(self, packet: bytes, _author: str) -> bytes:
         length, width = map(whole, packets.decode(packet))
+        if length * width > AREA_MAX:
+            raise Refused(f"{length} × {width} whole pixels are more than {AREA_MAX}")
         pixels = _white(length, width)
         rows, columns = min(width, len(self.pixels)), min(length, int(self.length))
         pixels[:rows, :columns] = self.pixels[:rows, :columns]
@@ -231,12 +279,12 @@ class PixelCanvas:
             chunks.append(RESIZE_CANVAS_INT.encode_reply(date, *floating.canvas))
             at = (x + floating.offset[0], y + floating.offset[1])
             chunks += _picture(date, floating.source, at, spill=False)
-            chunks.append(CREATE_SELECTION.encode_reply(date, *floating.cut, 0, name=name))
+            cut = map(_number, floating.cut)
+            chunks.append(CREATE_SELECTION.encode_reply(date, *cut, 0, name=name))
             if (floating.target, floating.angle) != (floating.cut, 0):
+                target = map(_number, floating.target)
                 chunks.append(
-                    UPDATE_SELECTION.encode_reply(
-                        date, *floating.target, floating.angle, name=name
-                    )
+                    UPDATE_SELECTION.encode_reply(date, *target, floating.angle, name=name)
                 )
         chunks.append(RESIZE_CANVAS_INT.encode_reply(date, int(self.length), int(self.width)))
         return [b"".join(chunks), *_picture(date, self.pixels, (0, 0), spill=True)]
@@ -270,16 +318,10 @@ class PixelCanvas:
             self.pixels = _pixels(left, (meta["width"], meta["length"]))
             self.needs_client_snapshot = bool(meta["needs_client_snapshot"])
             self.floating = {
-                author: Floating(
-                    _pixels(left, tuple(f["source"])),
-                    tuple(f["offset"]),
-                    tuple(f["cut"]),
-                    tuple(f["canvas"]),
-                    tuple(f["target"]),
-                    f["angle"],
-                )
+                author: _floating(_pixels(left, tuple(f["source"])), f)
                 for author, f in meta["floating"].items()
             }
+            self.pixels = np.ascontiguousarray(self.pixels[: _rows(*self.pixels.shape[::-1])])
             if next(left, None) is not None:
                 raise ValueError("there are more blobs than pixels")
         except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
@@ -302,6 +344,7 @@ _APPLY: Final = {
     RESIZE_CANVAS_INT.id: PixelCanvas._resize,
     RESET_CANVAS.id: PixelCanvas._reset,
 }
+packets.must_apply(_APPLY, Mode.PIXEL)
 
 
 def _white(length: int, width: int) -> Pixels:
@@ -330,6 +373,16 @@ def _pixels(blobs: Iterator[bytes], shape: tuple[int, int]) -> Pixels:
         parts.append(np.frombuffer(blob, "<u4"))
         missing -= parts[-1].size
     return np.concatenate(parts, dtype=np.uint32).reshape(shape)
+
+
+def _floating(source: Pixels, kept: dict[str, Any]) -> Floating:
+    """From a dump; what an older version kept beyond the limits is brought within them."""
+    cut, target = _within(tuple(kept["cut"])), _within(tuple(kept["target"]))
+    offset = tuple(kept["offset"])
+    length, width = kept["canvas"]
+    rows = _rows(length, width)
+    source = np.ascontiguousarray(source[: max(0, rows - cut[1] - offset[1])])
+    return Floating(source, offset, cut, (length, rows), target, kept["angle"])
 
 
 def _colour(rgba: bytes) -> int:

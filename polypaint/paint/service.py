@@ -25,7 +25,7 @@ from polypaint.paint import packets
 from polypaint.paint.asking import Askings
 from polypaint.paint.canvas import Applied
 from polypaint.paint.channels import GENERAL, Channels
-from polypaint.paint.effects import LoadCanvas, RemoveCanvas, SaveCanvas, Work
+from polypaint.paint.effects import LoadCanvas, RemoveCanvas, SaveCanvas, Work, WorkFailed
 from polypaint.paint.lobbies import Lobby, LobbyInfo, Member, empty_canvas
 from polypaint.paint.packets import (
     CHANNEL_MESSAGE,
@@ -248,7 +248,11 @@ class PaintService:
         canvas = lobby.loaded
         cost = canvas.release_cost(name)
         work = partial(canvas.release, name, self.ground.date(now))
-        self._work(lobby, cost, work, lambda told, _now: lobby.released(told), now)
+        then = partial(self._released, lobby)
+        self._work(lobby, cost, work, then, lambda _error, now: then(b"", now), now)
+
+    def _released(self, lobby: Lobby, told: bytes, _now: float) -> None:
+        lobby.released(told)
 
     def _left(self, lobby: Lobby, now: float) -> None:
         if not lobby.members:
@@ -345,26 +349,45 @@ class PaintService:
         cost: int,
         work: Callable[[], Any],
         then: Callable[[Any, float], None],
+        failed: Callable[[Exception, float], None],
         now: float,
     ) -> None:
         """Have `then(work(), now)`: at once if it costs little, else off the loop.
 
         Meanwhile the lobby is busy, and only this lobby: its members' packets wait. What `work`
-        raises, if it is Refused, is handed to `then`.
+        raises, if it is Refused, is handed to `then`; anything else is an error of ours: it is
+        reported, and `failed(error, now)` is called.
         """
-        if cost <= self.heavy:
-            then(attempted(work), now)
-        else:
+        if cost > self.heavy:
             lobby.busy = True
-            self.effects.append(Work(lobby, work, then))
+            self.effects.append(Work(lobby, work, then, failed, cost))
+            return
+        try:
+            outcome = attempted(work)
+        except Exception as error:
+            self._report(lobby, error)
+            failed(error, now)
+        else:
+            then(outcome, now)
 
     def worked(self, effect: Work, outcome: Any, now: float) -> None:
         """The work is done; what has waited for it goes on, in order."""
-        lobby = effect.lobby
+        self._free(effect.lobby, partial(effect.then, outcome), now)
+
+    def work_failed(self, effect: Work, error: Exception, now: float) -> None:
+        """The work has raised what it should not have; what has waited goes on all the same."""
+        self._report(effect.lobby, error)
+        self._free(effect.lobby, partial(effect.failed, error), now)
+
+    def _free(self, lobby: Lobby, call: Callable[[float], None], now: float) -> None:
+        """The canvas may be touched again: make this call, then those that have waited."""
         lobby.busy = False
-        effect.then(outcome, now)
+        lobby.deferred.insert(0, call)
         while lobby.deferred and not lobby.busy:
-            lobby.deferred.pop(0)(now)
+            try:
+                lobby.deferred.pop(0)(now)
+            except Exception as error:
+                self._report(lobby, error)
         if not lobby.busy:
             waiters, lobby.waiters = lobby.waiters, []
             for guest in waiters:
@@ -372,6 +395,9 @@ class PaintService:
                 session.waiting = False
                 if session in self.sessions:
                     self.resume(session, now)
+
+    def _report(self, lobby: Lobby, error: Exception) -> None:
+        self.effects.append(WorkFailed(lobby, error))
 
     def read(self, lobby: Lobby, then: Callable[[Any, float], None], now: float) -> None:
         """Have `then(dump, now)` called with the drawing as it is, see `Canvas.dump`.
@@ -385,7 +411,11 @@ class PaintService:
         if canvas is None:
             then(None, now)
         else:
-            self._work(lobby, canvas.size_cost, canvas.dump, then, now)
+
+            def failed(_error: Exception, now: float) -> None:
+                then(None, now)
+
+            self._work(lobby, canvas.size_cost, canvas.dump, then, failed, now)
 
     # ------------------------------------------------------------ drawing
     def draw(self, session: Session, packet: bytes, now: float) -> None:
@@ -420,7 +450,9 @@ class PaintService:
             return
         canvas = lobby.loaded
         then = partial(self._drawn, lobby, member, packet, resync)
-        self._work(lobby, canvas.cost(packet), partial(canvas.apply, packet), then, now)
+        failed = partial(self._not_drawn, lobby, member, packet)
+        work = partial(canvas.apply, packet)
+        self._work(lobby, canvas.cost(packet), work, then, failed, now)
 
     def _drawn(
         self, lobby: Lobby, member: Member, packet: bytes, resync: bool, outcome: Any, now: float
@@ -434,6 +466,13 @@ class PaintService:
             self.resync(lobby, member, now)
         if lobby.needs_saving:
             self.save(lobby, now)
+
+    def _not_drawn(
+        self, lobby: Lobby, member: Member, packet: bytes, _error: Exception, now: float
+    ) -> None:
+        """Applying a packet has failed: nobody else is told of it, and its sender is resynced."""
+        self._session(member).reject(packet, "the server could not draw this", now)
+        self.resync(lobby, member, now)
 
     def hold(self, session: Session, lobby: Lobby, packet: bytes) -> None:
         """Keep a frozen client's packet until the lobby thaws. Raises Refused when it is many."""
@@ -459,7 +498,19 @@ class PaintService:
         """Make the snapshot, if it is not there."""
         work = partial(lobby.snapshot, self.ground.date(now))
         then = partial(self._send_replay, lobby, member)
-        self._work(lobby, lobby.snapshot_cost, work, then, now)
+        failed = partial(self._not_shown, lobby, member)
+        self._work(lobby, lobby.snapshot_cost, work, then, failed, now)
+
+    def _not_shown(self, lobby: Lobby, member: Member, _error: Exception, now: float) -> None:
+        """There is no picture of the canvas to be had: who waits for it is put out."""
+        if lobby.members.get(member.guest.name) is member:
+            self._put_out(lobby, member, "The server could not show this drawing.", now)
+
+    def _put_out(self, lobby: Lobby, member: Member, reason: str, now: float) -> None:
+        """Have a member leave."""
+        told = LOBBY_PLAYER_KICK.encode_reply(self.ground.date(now), reason)
+        member.guest.outbox.push(told)
+        self.leave(self._session(member), now)
 
     def _send_replay(self, lobby: Lobby, member: Member, chunks: list[bytes], now: float) -> None:
         if lobby.members.get(member.guest.name) is not member:
@@ -552,9 +603,7 @@ class PaintService:
     def _give_up(self, lobby: Lobby, member: Member, now: float) -> None:
         """The lobby waited long enough for this newcomer."""
         if member in lobby.waited_for:
-            text = "Loading the drawing took too long."
-            member.guest.outbox.push(LOBBY_PLAYER_KICK.encode_reply(self.ground.date(now), text))
-            self.leave(self._session(member), now)
+            self._put_out(lobby, member, "Loading the drawing took too long.", now)
 
     def _freeze(self, guest: Any, frozen: bool, now: float) -> None:
         guest.outbox.push(LOBBY_FREEZE_STATE.encode_reply(self.ground.date(now), int(frozen)))
@@ -588,7 +637,13 @@ class PaintService:
         canvas = lobby.loaded
         lobby.unsaved_bytes = 0
         then = partial(self._save, lobby, lobby.seq, self.log.batch)
-        self._work(lobby, canvas.size_cost, canvas.dump, then, now)
+        failed = partial(self._not_dumped, lobby)
+        self._work(lobby, canvas.size_cost, canvas.dump, then, failed, now)
+
+    def _not_dumped(self, lobby: Lobby, _error: Exception, now: float) -> None:
+        """The drawing could not be read; the journal has what is not stored. It is tried again."""
+        lobby.saving = False
+        self.timers.at(now + SAVE_AGAIN_S, partial(self.save, lobby))
 
     def _save(
         self,

@@ -54,6 +54,10 @@ class StrokeCanvas:
         """See `canvas.Canvas.apply`."""
         return _APPLY[packet[2]](self, packet)
 
+    def replay(self, packet: bytes) -> None:
+        """See `canvas.Canvas.replay`: these limits have never changed."""
+        self.apply(packet)
+
     # ------------------------------------------------------------ strokes
     def _add(self, packet: bytes) -> Applied:
         self._make_room(len(packet))
@@ -260,6 +264,7 @@ _APPLY: Final = {
     RESIZE_CANVAS_INT.id: StrokeCanvas._resize,
     RESET_CANVAS.id: StrokeCanvas._reset,
 }
+packets.must_apply(_APPLY, Mode.STROKE)
 
 
 def _author(packet: bytes) -> str:

@@ -105,7 +105,7 @@ def fuzz_outboxes(rng: random.Random, packets: list[bytes]) -> int:
     boxes = [Outbox(turn) for _ in range(4)]
     for _ in range(300):
         box, relay, data = rng.choice(boxes), rng.choice(relays), rng.choice(packets)
-        action = rng.randrange(10)
+        action = rng.randrange(12)
         if action < 3:
             relay.put(data, box if rng.random() < 0.8 else None)
         elif action == 3:
@@ -118,6 +118,10 @@ def fuzz_outboxes(rng: random.Random, packets: list[bytes]) -> int:
             box.push_replay([data, data])
         elif action == 7:
             box.shed()
+        elif action == 10:
+            box.subscribe(relay)
+        elif action == 11:
+            box.unsubscribe(relay)
         elif action == 8:
             for sealed in turn.seal():
                 sealed.release()

@@ -910,7 +910,7 @@ cdef struct Target:     # plain memory, so that sockets are written without the 
     size_t total
     ssize_t sent
     bint spoke
-    void* outbox        # borrowed: the relay's set holds it
+    void* subscription  # borrowed: the relay's table holds it
     const char* framed  # what to send instead, as WebSocket messages; NULL: the turn as it is
 
 
@@ -931,6 +931,9 @@ cdef class Turn:
     cdef int64_t next_id
     cdef readonly object notify
     cdef readonly int64_t sends         # system calls of `deliver` so far
+    cdef readonly int64_t dropped       # bytes that relays have not given to who lags
+    cdef readonly Py_ssize_t size       # bytes that relays hold for the next flush
+    cdef readonly int64_t copied        # bytes that relays were given so far, times their peers
 
     def __cinit__(self, notify=None):
         """notify: called without arguments when the first thing of a turn arrives."""
@@ -969,13 +972,16 @@ cdef class Turn:
         cdef Outbox outbox
         cdef list outboxes
         notify, self.notify = self.notify, None
-        for relay in self.relays:
-            if direct:
-                relay._deliver()
-            else:
-                relay._distribute()
-        self.notify = notify
+        try:
+            for relay in self.relays:
+                if direct:
+                    relay._deliver()
+                else:
+                    relay._distribute()
+        finally:
+            self.notify = notify
         self.relays = []
+        self.size = 0
         outboxes = self.outboxes
         self.outboxes = []
         for outbox in outboxes:
@@ -983,8 +989,30 @@ cdef class Turn:
         return outboxes
 
 
+cdef class Subscription:
+    """What one peer has had of one relay."""
+
+    cdef Relay relay
+    cdef Outbox outbox
+    cdef size_t cursor                   # bytes of the relay's turn that are dealt with
+    cdef int64_t spoke                   # the relay's turn in which this peer last said something
+
+    def __cinit__(self, Relay relay not None, Outbox outbox not None):
+        self.relay = relay
+        self.outbox = outbox
+        self.cursor = relay.length
+
+    cdef bint _whole(self):
+        """Is the peer to be given all of the turn?"""
+        return self.cursor == 0 and self.spoke != self.relay.number
+
+
 cdef class Relay:
-    """What the members of one lobby say in one turn, in order, each packet's bytes once."""
+    """What is said to the members of one lobby or channel in one turn, in order, bytes once.
+
+    drop_above: peers for whom more bytes than this are queued already are not given the turn,
+    since they can do without; 0: everybody is given everything.
+    """
 
     cdef Turn turn
     cdef uint8_t* buffer
@@ -994,11 +1022,13 @@ cdef class Relay:
     cdef int64_t number                 # of the turn; who spoke in it carries it
     cdef Target* targets
     cdef Py_ssize_t target_capacity
-    cdef set outboxes
+    cdef readonly Py_ssize_t drop_above
+    cdef dict subscriptions             # by the ID of their outbox
 
-    def __cinit__(self, Turn turn not None):
+    def __cinit__(self, Turn turn not None, Py_ssize_t drop_above=0):
         self.turn = turn
-        self.outboxes = set()
+        self.drop_above = drop_above
+        self.subscriptions = {}
         self.number = 1
 
     def __dealloc__(self):
@@ -1015,6 +1045,7 @@ cdef class Relay:
         cdef int64_t owner = sender.id if sender is not None else 0
         cdef size_t capacity
         cdef void* grown
+        cdef Subscription subscription
         if self.length == 0:
             self.turn._announce()
             self.turn.relays.append(self)
@@ -1034,29 +1065,36 @@ cdef class Relay:
             self.part_capacity = capacity
         memcpy(self.buffer + self.length, PyBytes_AS_STRING(data), n)
         if sender is not None:
-            sender.spoke = self.number
+            subscription = sender.lobby
+            if subscription is None or subscription.relay is not self:
+                subscription = self.subscriptions.get(owner)
+            if subscription is not None:
+                subscription.spoke = self.number
         if self.part_count and self.parts[self.part_count - 1].owner == owner:
             self.parts[self.part_count - 1].end += n
         else:
             self.parts[self.part_count] = Part(owner, self.length, self.length + n)
             self.part_count += 1
         self.length += n
+        self.turn.size += n
+        self.turn.copied += n * <int64_t>len(self.subscriptions)
 
-    cdef bytes _share(self, Outbox outbox):
-        """What this outbox has not yet been given of the turn, without its own parts."""
-        cdef size_t start = outbox.cursor, total = 0, begin
+    cdef bytes _share(self, Subscription subscription):
+        """What this peer has not yet been given of the turn, without its own parts."""
+        cdef size_t start = subscription.cursor, total = 0, begin
+        cdef int64_t own = subscription.outbox.id
         cdef Py_ssize_t i
         cdef bytes out
         cdef uint8_t* q
         for i in range(self.part_count):
-            if self.parts[i].owner != outbox.id and self.parts[i].end > start:
+            if self.parts[i].owner != own and self.parts[i].end > start:
                 total += self.parts[i].end - max(self.parts[i].start, start)
         if total == 0:
             return b""
         out = PyBytes_FromStringAndSize(NULL, total)
         q = <uint8_t*>PyBytes_AS_STRING(out)
         for i in range(self.part_count):
-            if self.parts[i].owner != outbox.id and self.parts[i].end > start:
+            if self.parts[i].owner != own and self.parts[i].end > start:
                 begin = max(self.parts[i].start, start)
                 memcpy(q, self.buffer + begin, self.parts[i].end - begin)
                 q += self.parts[i].end - begin
@@ -1064,54 +1102,59 @@ cdef class Relay:
 
     cdef _distribute(self):
         """Give every member what it has not had; those who said nothing share one object."""
-        cdef Outbox outbox
+        cdef Subscription subscription
         cdef bytes everything = None
-        for outbox in self.outboxes:
-            everything = self._give(outbox, everything)
+        for subscription in self.subscriptions.values():
+            everything = self._give(subscription, everything)
         self._begin_anew()
 
-    cdef bytes _give(self, Outbox outbox, bytes everything):
-        """Stage an outbox's share; everything: the shared object, made when it is needed."""
-        if outbox.cursor or outbox.spoke == self.number:
-            outbox._collect()
-        else:
+    cdef bytes _give(self, Subscription subscription, bytes everything):
+        """Stage a peer's share; everything: the shared object, made when it is needed."""
+        cdef Outbox outbox = subscription.outbox
+        if self.drop_above and outbox.queued > self.drop_above:
+            self.turn.dropped += self.length - subscription.cursor
+        elif subscription._whole():
             if everything is None:
                 everything = PyBytes_FromStringAndSize(<char*>self.buffer, self.length)
             outbox._stage((everything,), self.length)
-        outbox.cursor = 0
+        else:
+            outbox._collect(subscription)
+        subscription.cursor = 0
         return everything
 
     cdef _deliver(self):
         """Send every member what it has not had; stage it for those who cannot be sent to."""
+        cdef Subscription subscription
         cdef Outbox outbox
         cdef bytes everything = None, share, data
         cdef Py_ssize_t count = 0, i
         cdef Target* target
         cdef dict framed = {}           # kind of framing, or an outbox's ID -> messages
-        if <Py_ssize_t>len(self.outboxes) > self.target_capacity:
-            self.target_capacity = 2 * len(self.outboxes)
+        if <Py_ssize_t>len(self.subscriptions) > self.target_capacity:
+            self.target_capacity = 2 * len(self.subscriptions)
             target = <Target*>realloc(self.targets, self.target_capacity * sizeof(Target))
             if target == NULL:
                 self.target_capacity = 0
                 raise MemoryError
             self.targets = target
-        for outbox in self.outboxes:
+        for subscription in self.subscriptions.values():
+            outbox = subscription.outbox
             if outbox._is_direct():
                 target = &self.targets[count]
                 target.fd = outbox.fd
                 target.id = outbox.id
-                target.start = outbox.cursor
-                target.spoke = outbox.spoke == self.number
-                target.outbox = <void*>outbox
+                target.start = subscription.cursor
+                target.spoke = subscription.spoke == self.number
+                target.subscription = <void*>subscription
                 target.framed = NULL
                 if outbox.framing:
-                    data = self._framed(outbox, framed)
+                    data = self._framed(subscription, framed)
                     target.framed = PyBytes_AS_STRING(data)
                     target.total = PyBytes_GET_SIZE(data)
-                outbox.cursor = 0
+                subscription.cursor = 0
                 count += 1
             else:
-                everything = self._give(outbox, everything)
+                everything = self._give(subscription, everything)
         with nogil:
             for i in range(count):
                 self._send_to(&self.targets[i])
@@ -1119,28 +1162,30 @@ cdef class Relay:
         for i in range(count):
             target = &self.targets[i]
             if target.sent < <ssize_t>target.total:
-                outbox = <Outbox>target.outbox
+                subscription = <Subscription>target.subscription
+                outbox = subscription.outbox
                 outbox.direct = False      # the rest begins inside a packet: nothing may be shed
                 if target.framed != NULL:
                     outbox.rest = target.framed[target.sent:target.total]
                     outbox._stage(b"", 0)
                     continue
-                outbox.cursor = target.start
-                share = self._share(outbox)
-                outbox.cursor = 0
+                subscription.cursor = target.start
+                share = self._share(subscription)
+                subscription.cursor = 0
                 outbox._stage(share[target.sent:], len(share) - target.sent)
         self._begin_anew()
 
-    cdef bytes _framed(self, Outbox outbox, dict framed):
-        """An outbox's share as messages, made once for all who get everything."""
-        cdef bint whole = outbox.cursor == 0 and outbox.spoke != self.number
+    cdef bytes _framed(self, Subscription subscription, dict framed):
+        """A peer's share as messages, made once for all who get everything."""
+        cdef Outbox outbox = subscription.outbox
+        cdef bint whole = subscription._whole()
         key = -outbox.framing if whole else outbox.id
         cdef bytes data = framed.get(key)
         if data is None:
             if whole:
                 data = PyBytes_FromStringAndSize(<char*>self.buffer, self.length)
             else:
-                data = self._share(outbox)
+                data = self._share(subscription)
             data = websocket_messages(data) if outbox.framing == 1 else websocket_texts(data)
             framed[key] = data
         return data
@@ -1199,16 +1244,18 @@ cdef class Relay:
 cdef class Outbox:
     """What one peer has still to be sent, in the order in which it came to be.
 
-    Three kinds of things stand in the queue: private bytes; bytes relayed in a lobby, which `shed`
-    may drop because a replay of the canvas can take their place; and calls, made when everything
-    before them has been taken. Sizes are in bytes.
+    Three kinds of things stand in the queue: private bytes; bytes relayed in a lobby or a channel,
+    which `shed` may drop because a replay of the canvas can take their place; and calls, made when
+    everything before them has been taken. Sizes are in bytes.
+
+    A peer is attached to one lobby, whose packets and its private ones keep their order, and
+    subscribed to any number of channels.
     """
 
     cdef Turn turn
-    cdef Relay relay
+    cdef Subscription lobby
+    cdef dict channels                   # relay -> subscription
     cdef readonly int64_t id
-    cdef size_t cursor                   # bytes of the relay's turn that are dealt with
-    cdef int64_t spoke                   # the relay's turn in which this peer last said something
     cdef public int fd                   # of the socket, or -1: everything goes through `take`
     cdef public bint direct              # the transport holds nothing: the socket may be written
     cdef public int framing              # sent as WebSocket messages: 1 packets, 2 lines; 0: as is
@@ -1224,6 +1271,7 @@ cdef class Outbox:
         self.id = turn.next_id
         self.turn = turn
         self.fd = -1
+        self.channels = {}
         self.staged = []
         self.sealed = []
         self.ready = deque()
@@ -1240,10 +1288,10 @@ cdef class Outbox:
         self.staged.append(piece)
         self.queued += size
 
-    cdef _collect(self):
+    cdef _collect(self, Subscription subscription):
         """Take over what the relay holds for this peer up to now."""
-        cdef bytes share = self.relay._share(self)
-        self.cursor = self.relay.length
+        cdef bytes share = subscription.relay._share(subscription)
+        subscription.cursor = subscription.relay.length
         if share:
             self._stage((share,), PyBytes_GET_SIZE(share))
 
@@ -1254,23 +1302,23 @@ cdef class Outbox:
 
     def push(self, bytes data not None):
         """Private packets, after all that the peer is to get of its lobby up to now."""
-        if self.relay is not None:
-            self._collect()
+        if self.lobby is not None:
+            self._collect(self.lobby)
         self._stage(data, PyBytes_GET_SIZE(data))
 
     def push_replay(self, list chunks not None):
         """The state of a canvas as packets; chunks may be shared with other outboxes."""
         cdef bytes chunk
-        if self.relay is not None:
-            self._collect()
+        if self.lobby is not None:
+            self._collect(self.lobby)
         for chunk in chunks:
             self._stage([chunk], 0)
             self.replaying += PyBytes_GET_SIZE(chunk)
 
     def push_call(self, call):
         """`call()` is made by `take` when all that stands before it has been taken."""
-        if self.relay is not None:
-            self._collect()
+        if self.lobby is not None:
+            self._collect(self.lobby)
         self._stage(call, 0)
 
     def push_urgent(self, bytes data not None):
@@ -1279,25 +1327,36 @@ cdef class Outbox:
         self.queued += PyBytes_GET_SIZE(data)
 
     def attach(self, Relay relay not None):
-        """From now on get what is put into this relay."""
+        """From now on get what is put into this lobby's relay, and no more of the last one's."""
         self.detach()
-        self.relay = relay
-        self.cursor = relay.length
-        self.spoke = 0
-        relay.outboxes.add(self)
+        self.lobby = Subscription(relay, self)
+        relay.subscriptions[self.id] = self.lobby
 
     def detach(self):
-        """Get what the relay has for this peer up to now, and nothing more."""
-        if self.relay is not None:
-            self._collect()
-            self.relay.outboxes.discard(self)
-            self.relay = None
-            self.cursor = 0
+        """Get what the lobby's relay has for this peer up to now, and nothing more."""
+        if self.lobby is not None:
+            self._collect(self.lobby)
+            del self.lobby.relay.subscriptions[self.id]
+            self.lobby = None
+
+    def subscribe(self, Relay relay not None):
+        """From now on get what is put into this channel's relay, too."""
+        cdef Subscription subscription
+        if relay not in self.channels:
+            subscription = Subscription(relay, self)
+            self.channels[relay] = relay.subscriptions[self.id] = subscription
+
+    def unsubscribe(self, Relay relay not None):
+        """Get what the channel's relay has for this peer up to now, and nothing more."""
+        cdef Subscription subscription = self.channels.pop(relay, None)
+        if subscription is not None:
+            self._collect(subscription)
+            del relay.subscriptions[self.id]
 
     @property
     def attached(self) -> bool:
         """Is this peer given what a lobby says?"""
-        return self.relay is not None
+        return self.lobby is not None
 
     def shed(self):
         """Detach, and drop all relayed bytes and replays. Returns how many bytes were dropped.

@@ -17,6 +17,7 @@ import orjson
 
 from polypaint import effects, strictjson
 from polypaint._codec import Outbox
+from polypaint.budget import ENTRY, MESSAGE
 from polypaint.errors import ProtocolError
 from polypaint.ground import Ground
 
@@ -59,25 +60,6 @@ class Lines:
         return lines
 
 
-class Bucket:
-    """Allows `rate` a second, and `burst` at once."""
-
-    def __init__(self, rate: float, burst: float, now: float) -> None:
-        self._rate = rate
-        self._burst = burst
-        self._left = burst
-        self._at = now
-
-    def take(self, now: float) -> bool:
-        """One more, if there is room for it."""
-        self._left = min(self._burst, self._left + (now - self._at) * self._rate)
-        self._at = now
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
-
-
 def valid_rid(rid: Any) -> bool:
     """Is this a scalar of at most 64 bytes?"""
     if isinstance(rid, str):
@@ -103,6 +85,7 @@ class Conversation(ABC):
         self.waiting = False
         self.closing = ""
         self.taken_at = now
+        self.heavy_at = float("-inf")
         self._queue_max = ground.settings.backlog_bytes_max
         self._crowded_at = int(CROWDED * self._queue_max)
 
@@ -115,12 +98,43 @@ class Conversation(ABC):
     def receive_message(self, message: bytes, now: float) -> None:
         """One WebSocket message. Raises ProtocolError when the connection must end for it."""
 
-    @abstractmethod
     def work(self, now: float) -> None:
         """Handle what has arrived, up to a message that has to wait for something.
 
-        Who does not read what they asked for is not heard either, until they do.
+        It stops when the session's share of this turn of the loop is used up, and is called again
+        in a later one. Who does not read what they asked for is not heard either, until they do.
         """
+        queue = self.ground.work
+        began = queue.spent
+        stop = queue.share(self, now)
+        more = False
+        while self._can_go_on():
+            more = queue.spent >= stop
+            if more:
+                break
+            queue.spend(MESSAGE)
+            self._handle_next(now)
+        queue.leave(self, began, more, now)
+
+    @abstractmethod
+    def _handle_next(self, now: float) -> None:
+        """Handle the first message of the inbox."""
+
+    def _can_go_on(self) -> bool:
+        return self.stalled and self.outbox.queued < self._queue_max
+
+    def delay(self, seconds: float, now: float) -> None:
+        """Handle nothing more for so long: a flood is slowed down, and loses nothing."""
+        if seconds > 0 and not self.waiting:
+            self.waiting = True
+            self.ground.timers.at(now + seconds, self.resume)
+
+    def resume(self, now: float) -> None:
+        """What was waited for has come."""
+        self.waiting = False
+        if not self.closing:
+            self.ground.effects.append(effects.Resume(self))
+            self.work(now)
 
     @abstractmethod
     def password_checked(self, name: str, ok: bool | None, now: float) -> None:
@@ -140,9 +154,10 @@ class Conversation(ABC):
         """Is there something that `work` could handle?"""
         return bool(self._inbox) and not self.waiting and not self.closing
 
-    @abstractmethod
     def lost(self, now: float) -> None:
         """The connection is gone, whoever closed it."""
+        self.closing = self.closing or "connection lost"
+        self.ground.work.forget(self)
 
     # ------------------------------------------------------------ out
     def take(self, limit: int, now: float) -> bytes:
@@ -207,7 +222,9 @@ class JsonConversation(Conversation):
     # ------------------------------------------------------------ in
     def receive(self, data: bytes, now: float) -> None:
         """See `Conversation.receive`."""
-        self._inbox.extend(self._lines.feed(data))
+        lines = self._lines.feed(data)
+        self.ground.work.spend(ENTRY * len(lines))
+        self._inbox.extend(lines)
         self.work(now)
 
     def receive_message(self, message: bytes, now: float) -> None:
@@ -218,17 +235,14 @@ class JsonConversation(Conversation):
             self._inbox.append(message)
         self.work(now)
 
-    def work(self, now: float) -> None:
-        """See `Conversation.work`."""
-        limit = self._queue_max
-        while self._inbox and not self.waiting and not self.closing and self.outbox.queued < limit:
-            line = self._inbox.popleft()
-            try:
-                if line is None:
-                    raise ProtocolError(TOO_LONG)
-                self.answer(line, now)
-            except ProtocolError as error:
-                self._fault(str(error), line is None, now)
+    def _handle_next(self, now: float) -> None:
+        line = self._inbox.popleft()
+        try:
+            if line is None:
+                raise ProtocolError(TOO_LONG)
+            self.answer(line, now)
+        except ProtocolError as error:
+            self._fault(str(error), line is None, now)
 
     def _fault(self, reason: str, too_long: bool, now: float) -> None:
         self._rejected += 1
@@ -238,15 +252,9 @@ class JsonConversation(Conversation):
         if len(self._faults) == FAULTS_MAX and now - self._faults[0] <= FAULTS_S:
             self.close(f"{FAULTS_MAX} messages that were none within {FAULTS_S:g} s")
 
-    def resume(self, now: float) -> None:
-        """What was waited for has come."""
-        self.waiting = False
-        self.ground.effects.append(effects.Resume(self))
-        self.work(now)
-
     def lost(self, now: float) -> None:
         """See `Conversation.lost`."""
-        self.closing = self.closing or "connection lost"
+        super().lost(now)
         self.ground.gone(self.address, stranger=not self.name)
         self.disconnected(now)
 

@@ -26,7 +26,7 @@ log = structlog.get_logger()
 
 RETRY_S: Final = 0.5
 TURN_BYTES: Final = 256 * 1024
-"""What is recorded in one turn of the loop before it is flushed at once."""
+"""What is said or recorded in one turn of the loop before it is flushed at once."""
 
 
 class House(Protocol):
@@ -86,13 +86,13 @@ class Flusher:
         To be woken for each packet costs as much as to pass it on; all wait the same either way.
         """
         wait = self._pace.wait(self._loop.time())
-        if wait > 0:
+        if wait > 0 and not self._ground.work:
             time.sleep(wait)
         self._loop.call_soon(self.flush)
 
     def flush_much(self) -> None:
         """Flush now what has become much: many reads may come before the turn of the loop ends."""
-        if self._ground.log.size > TURN_BYTES:
+        if self._ground.turn.size > TURN_BYTES or self._ground.log.size > TURN_BYTES:
             self.flush()
 
     def flush(self) -> None:

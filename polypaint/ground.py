@@ -1,4 +1,4 @@
-"""The ground on which all rooms stand: one turn, one log, one set of timers, one list of effects.
+"""The ground on which all rooms stand: one turn, log, work queue, set of timers, list of effects.
 
 So one flush journals and sends what all protocols have to say, and one test can run them all.
 
@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from polypaint._codec import Turn
+from polypaint.budget import WorkQueue
 from polypaint.log import Log
 from polypaint.settings import Settings
 from polypaint.timers import Timer, Timers
@@ -32,6 +33,7 @@ class Ground:
         self.epoch = epoch
         self.notify = notify or _nobody
         self.turn = Turn(self.notify)
+        self.work = WorkQueue(self.turn)
         self.log = Log()
         self.timers = Timers()
         self.effects: list[Any] = []

@@ -127,6 +127,7 @@ class Server:
         )
         self.settle: Callable[[], None] = self.errands.settle
         self.heard: Callable[[], None] = self.flusher.flush_much
+        self.ground.work.notify = self._go_on_soon
         self._company: Company | None = None
         self._listeners: list[asyncio.Server] = []
         self._finish_http: Any = None
@@ -326,6 +327,18 @@ class Server:
         if self._last_messages[0] is not data:
             self._last_messages = (data, room.messages(data))
         return self._last_messages[1]
+
+    def _go_on(self) -> None:
+        """Give those whose share of the last turns was used up another one."""
+        for session in self.ground.work.run(self.now()):
+            link = self._links.get(session.outbox.id)
+            if link is not None:
+                link.after()
+        if self.ground.work:
+            self._go_on_soon()
+
+    def _go_on_soon(self) -> None:
+        self._loop.call_soon(self._go_on)
 
     # ------------------------------------------------------------ time
     def _arm(self) -> None:

@@ -345,6 +345,9 @@ class Model:
         self.expected = [b""] * 4
         self.received = [b""] * 4
         self.inside = [False] * 4
+        self.channel = Relay(self.turn)
+        self.chatting = [False] * 4
+        self.said = [b""] * 4
 
     def flush(self, limit: int) -> None:
         for outbox in self.turn.seal():
@@ -367,13 +370,23 @@ def test_everybody_gets_everything_but_their_own_in_order(seed):
         i = rng.randrange(4)
         data = make(10, bytes([step]) * rng.randint(0, 40))
         action = rng.choice(
-            ("put", "put", "put", "push", "in", "out", "flush", "replay", "nobody")
+            ("put", "put", "put", "push", "in", "out", "flush", "replay", "nobody", "say", "chat")
         )
         if action == "put" and model.inside[i]:
             model.relay.put(data, model.outboxes[i])
             for k in range(4):
                 if k != i and model.inside[k]:
                     model.expected[k] += data
+        elif action == "say":
+            said = make(11, bytes([step]) * rng.randint(0, 40))
+            model.channel.put(said, model.outboxes[i])
+            for k in range(4):
+                if k != i and model.chatting[k]:
+                    model.said[k] += said
+        elif action == "chat":
+            box = model.outboxes[i]
+            (box.unsubscribe if model.chatting[i] else box.subscribe)(model.channel)
+            model.chatting[i] = not model.chatting[i]
         elif action == "nobody":
             model.relay.put(data)
             for k in range(4):
@@ -397,7 +410,10 @@ def test_everybody_gets_everything_but_their_own_in_order(seed):
             o.attached == inside for o, inside in zip(model.outboxes, model.inside, strict=True)
         )
     model.drain()
-    assert model.received == model.expected
+    for i, received in enumerate(model.received):
+        packets = _codec.split(received)
+        assert b"".join(p for p in packets if p[2] != 11) == model.expected[i]
+        assert b"".join(p for p in packets if p[2] == 11) == model.said[i]
     assert all(o.queued == 0 and o.replaying == 0 for o in model.outboxes)
 
 
@@ -412,6 +428,36 @@ def test_those_who_said_nothing_share_one_object():
     first, second = model.outboxes[1].take(100), model.outboxes[2].take(100)
     assert first is second
     assert model.outboxes[0].take(100) == b""
+
+
+def test_who_lags_is_not_given_what_a_channel_says():
+    turn = Turn()
+    channel = Relay(turn, drop_above=100)
+    lags, reads = Outbox(turn), Outbox(turn)
+    for box in (lags, reads):
+        box.subscribe(channel)
+        box.subscribe(channel)
+    lags.push(bytes(101))
+    channel.put(make(10, b"said"))
+    for box in turn.seal():
+        box.release()
+    assert reads.take(1000) == make(10, b"said")
+    assert lags.take(1000) == bytes(101)
+    assert turn.dropped == len(make(10, b"said"))
+    channel.put(make(10, b"again"))
+    for box in turn.seal():
+        box.release()
+    assert lags.take(1000) == make(10, b"again")
+
+
+def test_the_turn_knows_how_much_is_copied_and_waits():
+    model = Model()
+    for box in model.outboxes:
+        box.attach(model.relay)
+    model.relay.put(bytes(10), model.outboxes[0])
+    assert (model.turn.size, model.turn.copied) == (10, 40)
+    model.drain()
+    assert (model.turn.size, model.turn.copied) == (0, 40)
 
 
 def test_nothing_is_taken_before_it_is_released():

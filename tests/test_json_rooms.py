@@ -5,7 +5,7 @@ import orjson
 from hypothesis import given, settings
 
 from polypaint.book import Book
-from polypaint.conversation import Bucket
+from polypaint.budget import Bucket
 from polypaint.ground import Ground
 from polypaint.settings import Settings
 

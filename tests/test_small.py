@@ -137,6 +137,10 @@ def test_channels_have_limits(monkeypatch):
     for i in range(5):
         ada.send(packets.CHANNEL_CREATION, f"c{i}")
     assert len(ada.session.channels) == 2
+    assert len(ada.world.service.channels) == 2  # none that nobody is in
+    monkeypatch.setattr(channels, "JOINED_MAX", 20)
+    for i in range(5):
+        ada.send(packets.CHANNEL_CREATION, f"c{i}")
     assert len(ada.world.service.channels) == 3
 
 

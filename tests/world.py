@@ -398,7 +398,10 @@ class World:
 
     def settle(self) -> None:
         """Carry out effects and flush until nothing is left to do."""
-        while self.service.effects or self.service.turn.pending or self.service.log.records:
+        ground = self.ground
+        while ground.effects or ground.turn.pending or ground.log.records or ground.work:
+            for _ in ground.work.run(self.now):
+                pass
             while self.service.effects:
                 effect = self.service.effects.pop(0)
                 self.effects.append(effect)

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import orjson
 
 from polypaint import effects
-from polypaint.conversation import Bucket, JsonConversation, loads, valid_rid
+from polypaint.budget import Bucket
+from polypaint.conversation import JsonConversation, loads, valid_rid
 from polypaint.handlers import Handlers
 from polypaint.matches import messages
 from polypaint.matches.match import Match, Seat

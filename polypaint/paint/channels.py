@@ -1,22 +1,32 @@
 """Chat channels: who hears what.
 
+What is said goes through a relay of the channel's own, as drawing does: bytes once, sent once per
+turn of the loop. Whoever lags is not given it; nobody is closed for what others say.
+
 Must never import sessions: a member is anything that has an outbox. Counterpart: `session.py`
-parses the packets. Protocol: docs/protocol.md, section 7.
+parses the packets and slows down who says much. Protocol: docs/protocol.md, section 7.
 """
 
-from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from collections.abc import Container, Iterable
+from typing import Final, Protocol
 
-from polypaint._codec import Outbox
+import orjson
+
+from polypaint._codec import Outbox, Relay, Turn
 from polypaint.accounts import is_clean
 from polypaint.errors import ProtocolError
+from polypaint.paint.packets import DATA_BYTES_MAX
 
 GENERAL: Final = "General"
 NAME_BYTES_MAX: Final = 64
 LOBBY_NAME_BYTES_MAX: Final = 128
 CHANNELS_MAX: Final = 100_000
-JOINED_MAX: Final = 1000
+JOINED_MAX: Final = 100
 """Channels that one person may be in."""
+LAG_BYTES: Final = 256 * 1024
+"""Whoever has more than this to be sent is not given what is said meanwhile."""
+ENTRY_BYTES_MAX: Final = 16 * 1024
+"""Of one channel in a list; the names of its members end where it is full."""
 
 
 class Listener(Protocol):
@@ -44,48 +54,84 @@ def split_message(text: str) -> tuple[str, str]:
     return channel, content.strip(" ")
 
 
-@dataclass(slots=True, eq=False)
 class Channel:
-    """Members by name, in the order in which they came. lobby: it belongs to one."""
+    """Members by name, in the order in which they came.
 
-    name: str
-    lobby: bool = False
-    members: dict[str, Listener] = field(default_factory=dict)
+    lobby: it belongs to one. owner: of a lobby that is not public; who alone sees it from outside.
+    """
+
+    def __init__(self, name: str, turn: Turn, lobby: bool = False, owner: str = "") -> None:
+        self.name = name
+        self.lobby = lobby
+        self.owner = owner
+        self.members: dict[str, Listener] = {}
+        self.relay = Relay(turn, LAG_BYTES)
+        self._entry = b""
+
+    def add(self, listener: Listener) -> None:
+        """They hear what is said from now on."""
+        self.members[listener.name] = listener
+        listener.channels[self.name] = self
+        listener.outbox.subscribe(self.relay)
+        self._entry = b""
+
+    def remove(self, listener: Listener) -> None:
+        """They hear nothing more."""
+        del self.members[listener.name]
+        del listener.channels[self.name]
+        listener.outbox.unsubscribe(self.relay)
+        self._entry = b""
+
+    @property
+    def entry(self) -> bytes:
+        """What CHANNEL_FETCH shows of it, as JSON; made once for each change."""
+        if not self._entry:
+            self._entry = orjson.dumps({"Name": self.name, "Clients": _fitting(self.members)})
+        return self._entry
 
 
 class Channels:
-    """All channels of one server."""
+    """All channels of one server. taken: names of lobbies, which nobody else may use."""
 
-    def __init__(self) -> None:
-        self._channels = {GENERAL: Channel(GENERAL)}
+    def __init__(self, turn: Turn, taken: Container[str] = ()) -> None:
+        self._turn = turn
+        self._taken = taken
+        self._general = Channel(GENERAL, turn)
+        self._channels = {GENERAL: self._general}
+        self._of_owner: dict[str, dict[str, Channel]] = {}
+        self._open: list[bytes] | None = None
+        """Entries of what everybody sees, `General` apart, until something changes."""
 
     def __len__(self) -> int:
         return len(self._channels)
 
     def join_general(self, listener: Listener) -> None:
         """Everybody is in `General` after login."""
-        self._add(self._channels[GENERAL], listener)
+        self._add(self._general, listener)
 
     def create(self, listener: Listener, name: str) -> None:
-        """Create and join; an existing one is joined. A lobby's channel is for its members."""
+        """Create and join; an existing one is joined. A lobby's name is for its members."""
         channel = self._channels.get(name)
-        if channel is None and len(self._channels) < CHANNELS_MAX:
-            channel = self._channels[name] = Channel(name)
+        if channel is None and name not in self._taken and self._has_room(listener):
+            channel = self._channels[name] = Channel(name, self._turn)
         if channel is not None and not channel.lobby:
-            self._add(channel, listener)
+            self._join(channel, listener)
 
     def connect(self, listener: Listener, name: str, inside: str | None) -> None:
         """Join if it exists; inside: the lobby that the listener is in."""
         channel = self._channels.get(name)
-        if channel is not None and (not channel.lobby or name == inside):
+        if channel is not None and channel.lobby and name == inside:
             self._add(channel, listener)
+        elif channel is not None and not channel.lobby:
+            self._join(channel, listener)
 
     def disconnect(self, listener: Listener, name: str) -> None:
         """Leave. A channel ends with its last member, unless it is `General` or a lobby's."""
-        channel = listener.channels.pop(name, None)
+        channel = listener.channels.get(name)
         if channel is not None:
-            del channel.members[listener.name]
-            if not channel.members and not channel.lobby and name != GENERAL:
+            channel.remove(listener)
+            self._changed(channel)
+            if not channel.members and not channel.lobby and channel is not self._general:
                 del self._channels[name]
 
     def disconnect_all(self, listener: Listener) -> None:
@@ -93,19 +139,22 @@ class Channels:
         for name in list(listener.channels):
             self.disconnect(listener, name)
 
-    def say(self, listener: Listener, name: str, packet: bytes) -> bool:
-        """To the other members; False when the listener is not one of them."""
-        channel = listener.channels.get(name)
-        if channel is None:
-            return False
-        for member in channel.members.values():
-            if member is not listener:
-                member.outbox.push(packet)
-        return True
+    # ------------------------------------------------------------ lobbies
+    def open_lobby(self, name: str, owner: str) -> None:
+        """A lobby became active: it has a channel, unless a user's has that name already.
 
-    def open_lobby(self, name: str) -> None:
-        """A lobby became active: it has a channel, unless a user's has that name already."""
-        self._channels.setdefault(name, Channel(name, lobby=True))
+        owner: empty if the lobby is public, and everybody sees the channel.
+        """
+        if name not in self._channels:
+            channel = self._channels[name] = Channel(name, self._turn, lobby=True)
+            self._show(channel, owner)
+
+    def show_lobby(self, name: str, owner: str) -> None:
+        """Who may enter the lobby has changed, see `open_lobby`."""
+        channel = self._channels.get(name)
+        if channel is not None and channel.lobby:
+            self._hide(channel)
+            self._show(channel, owner)
 
     def enter_lobby(self, listener: Listener, name: str) -> None:
         """Who joins a lobby joins its channel."""
@@ -122,17 +171,74 @@ class Channels:
         """A lobby became inactive: its channel ends."""
         channel = self._channels.get(name)
         if channel is not None and channel.lobby:
+            self._hide(channel)
             del self._channels[name]
 
-    def listing(self, visible_lobbies: set[str]) -> list[dict[str, Any]]:
-        """What CHANNEL_FETCH shows: `General` first, lobby channels only if visible."""
-        return [
-            {"Name": channel.name, "Clients": list(channel.members)}
-            for channel in self._channels.values()
-            if not channel.lobby or channel.name in visible_lobbies
-        ]
+    # ------------------------------------------------------------ lists
+    def listing(self, listener: Listener, inside: str | None) -> bytes:
+        """What CHANNEL_FETCH shows, as JSON that fits into a packet.
+
+        inside: the lobby that the listener is in. `General` comes first, then what only this
+        person sees, then what everybody sees.
+        """
+        if self._open is None:
+            shared = (c for c in self._channels.values() if not c.owner and c is not self._general)
+            self._open = list(_whole(c.entry for c in shared))
+        own = dict(self._of_owner.get(listener.name, ()))
+        here = self._channels.get(inside) if inside is not None else None
+        own |= {here.name: here} if here is not None and here.owner else {}
+        entries = [self._general.entry, *(c.entry for c in own.values()), *self._open]
+        return b"[" + b",".join(_whole(entries)) + b"]"
+
+    # ------------------------------------------------------------ small things
+    def _has_room(self, listener: Listener) -> bool:
+        return len(self._channels) < CHANNELS_MAX and len(listener.channels) < JOINED_MAX
+
+    def _join(self, channel: Channel, listener: Listener) -> None:
+        """Join a user's channel; where a lobby has come to the same name, nobody does any more."""
+        if channel.name not in self._taken and len(listener.channels) < JOINED_MAX:
+            self._add(channel, listener)
 
     def _add(self, channel: Channel, listener: Listener) -> None:
-        if len(listener.channels) < JOINED_MAX:
-            channel.members[listener.name] = listener
-            listener.channels[channel.name] = channel
+        channel.add(listener)
+        self._changed(channel)
+
+    def _show(self, channel: Channel, owner: str) -> None:
+        channel.owner = owner
+        if owner:
+            self._of_owner.setdefault(owner, {})[channel.name] = channel
+        self._open = None
+
+    def _hide(self, channel: Channel) -> None:
+        if channel.owner:
+            own = self._of_owner[channel.owner]
+            del own[channel.name]
+            if not own:
+                del self._of_owner[channel.owner]
+        self._open = None
+
+    def _changed(self, channel: Channel) -> None:
+        if not channel.owner and channel is not self._general:
+            self._open = None
+
+
+def _whole(entries: Iterable[bytes]) -> Iterable[bytes]:
+    """As many entries, from the first, as fit into one packet."""
+    size = 2
+    for entry in entries:
+        size += len(entry) + 1
+        if size > DATA_BYTES_MAX:
+            return
+        yield entry
+
+
+def _fitting(names: Iterable[str]) -> list[str]:
+    """As many names, from the first, as fit into an entry, however JSON writes them."""
+    fitting: list[str] = []
+    size = 0
+    for name in names:
+        size += len(orjson.dumps(name)) + 1
+        if size > ENTRY_BYTES_MAX:
+            break
+        fitting.append(name)
+    return fitting

@@ -90,6 +90,11 @@ class LobbyInfo:
             or (self.protection == "protected" and passcode == self.passcode)
         )
 
+    @property
+    def sole_viewer(self) -> str:
+        """Who alone sees from outside who is in it; empty: everybody does."""
+        return "" if self.protection == "public" else self.owner
+
     def locks_out(self, before: "LobbyInfo") -> bool:
         """Must those leave who came in under the rules before?"""
         return STRICTNESS[self.protection] > STRICTNESS[before.protection] or (

@@ -11,6 +11,7 @@ Protocol: docs/protocol.md, sections 1-3.
 from collections.abc import Collection
 from dataclasses import dataclass
 from enum import Enum
+from struct import Struct
 from typing import Any, Final
 
 import orjson
@@ -29,6 +30,7 @@ STAMPS_MAX: Final = 64 << 20
 """Pixel writes of one SEND_POINTS."""
 CORNER_MAX: Final = 1 << 23
 FILTER_BYTES_MAX: Final = 64
+HEADER: Final = Struct("<HBIB")
 DATA_BYTES_MAX: Final = _codec.PACKET_BYTES_MAX - _codec.HEADER_BYTES
 
 LOBBY_KEYS: Final = ("Filename", "Owner", "Mode", "Protection", "Passcode")
@@ -141,8 +143,8 @@ class Packet:
         return CODEC.encode(self.id, date, name, values, True)
 
     def encode_list(self, date: int, text: bytes) -> bytes:
-        """The packet around text that is already UTF-8, as the server sends it."""
-        return CODEC.encode(self.id, date, b"", (text.decode(),), True)
+        """The packet around a list that is UTF-8 and fits, as the server sends it."""
+        return HEADER.pack(HEADER.size + len(text), self.id, date, 0) + text
 
     def decode_object(self, packet: bytes) -> dict[str, str]:
         """The JSON object of strings in a request. Raises ProtocolError."""

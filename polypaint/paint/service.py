@@ -18,7 +18,6 @@ import numpy.typing as npt
 import orjson
 
 from polypaint.accounts import Presence
-from polypaint.effects import Resume
 from polypaint.errors import Refused, Stale, StoreError
 from polypaint.ground import Ground
 from polypaint.paint import packets
@@ -62,8 +61,8 @@ class PaintService:
         self.effects = ground.effects
         self.timers = ground.timers
         self.presence: Presence[Session] = Presence()
-        self.channels = Channels()
         self.lobbies: dict[str, Lobby] = {}
+        self.channels = Channels(ground.turn, self.lobbies)
         self.sessions: set[Session] = set()
         self.heavy = HEAVY
         self.counters = {"packets": 0, "rejected": 0, "resyncs": 0, "evicted": 0}
@@ -205,13 +204,12 @@ class PaintService:
 
     def resume(self, session: Session, now: float) -> None:
         """A session waited for something; it goes on with what it had received."""
-        self.effects.append(Resume(session))
-        session.work(now)
+        session.resume(now)
 
     def _join(self, session: Session, lobby: Lobby, now: float) -> Member:
         self.leave(session, now)
         if not lobby.members:
-            self.channels.open_lobby(lobby.info.filename)
+            self.channels.open_lobby(lobby.info.filename, lobby.info.sole_viewer)
         member = Member(session)
         lobby.members[session.name] = member
         lobby.active_at = now
@@ -269,6 +267,7 @@ class PaintService:
         before = lobby.info
         info = before.protected(values["Protection"], values["Passcode"])
         lobby.change_info(info, self.ground.date(now))
+        self.channels.show_lobby(info.filename, info.sole_viewer)
         others = [m for name, m in lobby.members.items() if name != info.owner]
         if info.locks_out(before):
             reason = LOBBY_PLAYER_KICK.encode_reply(
@@ -362,6 +361,7 @@ class PaintService:
             lobby.busy = True
             self.effects.append(Work(lobby, work, then, failed, cost))
             return
+        self.ground.work.spend(cost)
         try:
             outcome = attempted(work)
         except Exception as error:
@@ -718,15 +718,6 @@ class PaintService:
         ]
         active.sort(key=lambda lobby: -lobby.active_at)
         return [lobby.listing(self.settings.expose_passcodes) for lobby in active]
-
-    def channel_listing(self, session: Session) -> list[dict[str, Any]]:
-        """The channels as CHANNEL_FETCH shows them: lobbies' to those who may enter them."""
-        visible = {
-            filename
-            for filename, lobby in self.lobbies.items()
-            if lobby.members and (lobby is session.lobby or lobby.info.admits(session.name, ""))
-        }
-        return self.channels.listing(visible)
 
     def _hidden(self, info: LobbyInfo, name: str) -> bool:
         return self.settings.hide_private and info.protection == "private" and info.owner != name

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from polypaint import _codec, effects
 from polypaint._codec import Splitter
 from polypaint.accounts import is_name, is_password
+from polypaint.budget import COPIES, ENTRY, Bucket
 from polypaint.conversation import Conversation
 from polypaint.effects import ACCOUNT_CREATED, ACCOUNT_REFUSED
 from polypaint.errors import ProtocolError, Refused
@@ -32,6 +33,12 @@ ADD_STROKE: Final = packets.ADD_STROKE.id
 REJECTED_MAX: Final = 50
 REJECTED_S: Final = 60.0
 NOTED_EVERY: Final = 10
+CHAT: Final = (10.0, 100.0)
+"""Messages a second, and at once, that one person may say; then they are slowed down."""
+CHAT_BYTES: Final = 8192
+"""A longer message counts as more than one."""
+CHAT_PEOPLE: Final = 1000
+"""So does one to more people."""
 
 Handler: TypeAlias = "Callable[[Session, bytes, float], None]"
 handles: Final = Handlers[Handler]("id")
@@ -53,14 +60,19 @@ class Session(Conversation):
         self._backlogged_at: float | None = None
         self._splitter = Splitter()
         self._inbox: list[bytes] = []
+        self._at = 0
+        """How many of them have been handled in this turn."""
         self._rejected: deque[float] = deque()
         self._rejected_count = 0
+        self._chat = Bucket(*CHAT, now)
         self._set_deadline(now)
 
     # ------------------------------------------------------------ in
     def receive(self, data: bytes, now: float) -> None:
         """See `Conversation.receive`."""
-        self._inbox += self._splitter.feed(data)
+        packets = self._splitter.feed(data)
+        self.ground.work.spend(ENTRY * len(packets))
+        self._inbox += packets
         self.work(now)
 
     def receive_message(self, packet: bytes, now: float) -> None:
@@ -71,31 +83,33 @@ class Session(Conversation):
 
     def work(self, now: float) -> None:
         """See `Conversation.work`."""
-        limit = self._queue_max
-        inbox = self._inbox
-        at = 0
         try:
-            while (
-                at < len(inbox)
-                and not self.waiting
-                and not self.closing
-                and self.outbox.queued < limit
-            ):
-                if self.lobby is not None and self.lobby.busy:
-                    self.waiting = True
-                    self.lobby.waiters.append(self)
-                    break
-                if inbox[at][2] == ADD_STROKE and self.member is not None:
-                    taken = self.service.add_strokes(self, inbox, at, now)
-                    if taken:
-                        at += taken
-                        continue
-                at += 1
-                self._handle(inbox[at - 1], now)
+            super().work(now)
         finally:
-            del inbox[:at]
+            del self._inbox[: self._at]
+            self._at = 0
         if self._splitter.broken and not self._inbox and not self.closing:
             self.close("framing lost: a size field is smaller than its packet")
+
+    @property
+    def stalled(self) -> bool:
+        """See `Conversation.stalled`."""
+        return self._at < len(self._inbox) and not self.waiting and not self.closing
+
+    def _handle_next(self, now: float) -> None:
+        inbox, at = self._inbox, self._at
+        if self.lobby is not None and self.lobby.busy:
+            self.waiting = True
+            self.lobby.waiters.append(self)
+            return
+        if inbox[at][2] == ADD_STROKE and self.member is not None:
+            taken = self.service.add_strokes(self, inbox, at, now)
+            if taken:
+                self._at += taken
+                self.ground.work.spend(ENTRY * taken)
+                return
+        self._at += 1
+        self._handle(inbox[at], now)
 
     @property
     def held(self) -> bool:
@@ -104,8 +118,8 @@ class Session(Conversation):
 
     def lost(self, now: float) -> None:
         """See `Conversation.lost`."""
+        super().lost(now)
         self._deadline.cancel()
-        self.closing = self.closing or "connection lost"
         self.service.disconnected(self, now)
 
     # ------------------------------------------------------------ out
@@ -319,8 +333,7 @@ class Session(Conversation):
 
     @handles(packets.CHANNEL_CONNECTION)
     def _channel_connection(self, packet: bytes, now: float) -> None:
-        inside = self.lobby.info.filename if self.lobby is not None else None
-        self.service.channels.connect(self, _channel_name(packet), inside)
+        self.service.channels.connect(self, _channel_name(packet), self._inside)
 
     @handles(packets.CHANNEL_DISCONNECT)
     def _channel_disconnect(self, packet: bytes, now: float) -> None:
@@ -328,15 +341,23 @@ class Session(Conversation):
 
     @handles(packets.CHANNEL_MESSAGE)
     def _channel_message(self, packet: bytes, now: float) -> None:
-        channel, content = split_message(CODEC.decode(packet)[0])
-        told = _codec.with_name(packet, self.name_bytes)
-        if content and not self.service.channels.say(self, channel, told):
+        name, content = split_message(CODEC.decode(packet)[0])
+        channel = self.channels.get(name)
+        if not content:
+            return
+        if channel is None:
             raise Refused("not a member of this channel")
+        told = _codec.with_name(packet, self.name_bytes)
+        channel.relay.put(told, self.outbox)
+        worth = 1 + len(told) / CHAT_BYTES + len(channel.members) / CHAT_PEOPLE
+        self.delay(self._chat.charge(now, worth), now)
 
     @handles(packets.CHANNEL_FETCH)
     def _channel_fetch(self, packet: bytes, now: float) -> None:
         _conforms(packet)
-        self._list(packets.CHANNEL_FETCH, self.service.channel_listing(self), now)
+        listing = self.service.channels.listing(self, self._inside)
+        self.ground.work.spend(len(listing) // COPIES)
+        self.outbox.push(packets.CHANNEL_FETCH.encode_list(self.ground.date(now), listing))
 
     # ------------------------------------------------------------ drawing
     @handles(*(kind for kind in PACKETS.values() if kind.relayed))
@@ -349,7 +370,13 @@ class Session(Conversation):
         self.service.draw(self, _codec.with_name(packet, self.name_bytes), now)
 
     # ------------------------------------------------------------ small things
+    @property
+    def _inside(self) -> str | None:
+        """The Filename of the lobby that it is in."""
+        return self.lobby.info.filename if self.lobby is not None else None
+
     def _list(self, kind: Packet, entries: list[dict[str, object]], now: float) -> None:
+        self.ground.work.spend(ENTRY * len(entries))
         text = packets.cut_listing(entries)
         self.outbox.push(kind.encode_list(self.ground.date(now), text))
 

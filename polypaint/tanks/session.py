@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from polypaint import effects
 from polypaint.accounts import is_name, is_password
-from polypaint.conversation import Bucket, JsonConversation, line, loads, valid_rid
+from polypaint.budget import Bucket
+from polypaint.conversation import JsonConversation, line, loads, valid_rid
 from polypaint.effects import ACCOUNT_CREATED, NAME_TAKEN
 from polypaint.handlers import Handlers
 from polypaint.tanks import messages

@@ -1,0 +1,153 @@
+"""How much a session may do before the others have their turn, and how fast a person may be.
+
+Work is counted in units of about a nanosecond, by what it touches: packets, pixels, strokes, list
+entries, bytes copied. A session that has used its share of a turn of the event loop goes on in a
+later turn, round robin, so that a flood delays its sender and nobody else. Sessions that have had
+little to do lately go before those that have had much, as FQ-CoDel does it for packets
+(RFC 8290, section 4.1).
+
+Must never read a clock: time is an argument. Counterparts: `Conversation.work` asks for its share
+and defers the rest; `server.py` runs what was deferred once per turn of the loop.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Final, Protocol
+
+from polypaint._codec import Outbox, Turn
+
+SHARE: Final = 1_000_000
+"""Units that one session may use in a turn of the loop."""
+TURN: Final = 2_000_000
+"""Units of all sessions in a turn, after which the rest is left to the next."""
+MESSAGE: Final = 4_000
+"""Units of handling one message in Python, whatever is in it."""
+ENTRY: Final = 100
+"""Units of looking at one entry of a list, or at one person in a room."""
+COPIES: Final = 16
+"""Bytes that are copied to one peer in a unit."""
+HEAVY_S: Final = 0.1
+"""A session that has used up a share so recently is served after those that have not."""
+
+
+class Worker(Protocol):
+    """A session. heavy_at: when it last used up a share, in seconds."""
+
+    outbox: Outbox
+    heavy_at: float
+
+    def work(self, now: float) -> None:
+        """Do more of it."""
+
+
+class WorkQueue:
+    """Sessions that wait for their next share.
+
+    notify: called without arguments when the first one waits: from then on `run` has to be
+    called once per turn of the loop, until none does.
+    """
+
+    def __init__(self, turn: Turn) -> None:
+        self.notify: Callable[[], None] = _nobody
+        self._turn = turn
+        self._spent = 0
+        self._turn_at = float("-inf")
+        self._turn_ends = 0
+        self._serving: Worker | None = None
+        self._light: dict[Worker, None] = {}
+        self._heavy: dict[Worker, None] = {}
+
+    def __len__(self) -> int:
+        return len(self._light) + len(self._heavy)
+
+    @property
+    def spent(self) -> int:
+        """Units of all work so far; what is broadcast counts by itself."""
+        return self._spent + self._turn.copied // COPIES
+
+    def spend(self, units: int) -> None:
+        """Somebody does so much."""
+        self._spent += units
+
+    def share(self, worker: Worker, now: float) -> int:
+        """The value of `spent` at which this session has to stop; it may be reached already.
+
+        A new `now` is a new turn of the loop.
+        """
+        spent = self.spent
+        if now != self._turn_at:
+            self._turn_at = now
+            self._turn_ends = spent + TURN
+        if self._heavy and worker is not self._serving and _is_heavy(worker, now):
+            return spent
+        return min(spent + SHARE, self._turn_ends)
+
+    def leave(self, worker: Worker, began: int, more: bool, now: float) -> None:
+        """A session has stopped, which began when `spent` was this; more: it is not done."""
+        if self.spent - began >= SHARE:
+            worker.heavy_at = now
+        if more and worker not in self._light and worker not in self._heavy:
+            first = not self
+            (self._heavy if _is_heavy(worker, now) else self._light)[worker] = None
+            if first and self._serving is None:
+                self.notify()
+
+    def forget(self, worker: Worker) -> None:
+        """It has ended."""
+        self._light.pop(worker, None)
+        self._heavy.pop(worker, None)
+
+    def run(self, now: float) -> Iterator[Worker]:
+        """One turn of the loop: give a share to each in turn, until TURN is used up; yields them.
+
+        Who is not done stands at the end of the queue again.
+        """
+        self._turn_at = now
+        self._turn_ends = self.spent + TURN
+        for queue in (self._light, self._heavy):
+            for worker in list(queue):
+                if self.spent >= self._turn_ends:
+                    return
+                if worker in queue:
+                    del queue[worker]
+                    self._serving = worker
+                    try:
+                        worker.work(now)
+                    finally:
+                        self._serving = None
+                    yield worker
+
+
+def _is_heavy(worker: Worker, now: float) -> bool:
+    return now - worker.heavy_at < HEAVY_S
+
+
+def _nobody() -> None:
+    """Whom a queue notifies that nobody runs."""
+
+
+class Bucket:
+    """Tokens: `rate` a second, at most `burst` of them kept for later."""
+
+    def __init__(self, rate: float, burst: float, now: float) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._left = burst
+        self._at = now
+
+    def take(self, now: float) -> bool:
+        """Take one token; False when there is none."""
+        self._refill(now)
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+    def charge(self, now: float, tokens: float = 1) -> float:
+        """Take tokens that may not be there yet. Returns the seconds until they are; 0: now."""
+        self._refill(now)
+        self._left -= tokens
+        return max(0.0, -self._left / self._rate)
+
+    def _refill(self, now: float) -> None:
+        self._left = min(self._burst, self._left + (now - self._at) * self._rate)
+        self._at = now

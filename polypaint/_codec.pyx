@@ -902,6 +902,7 @@ cdef extern from "<sys/socket.h>" nogil:
 
 cdef enum:
     GAPS = 64           # pieces of one sendmsg; who spoke more often gets a copy
+    COPIES = 16         # bytes that are copied to one peer in a unit of work, see `budget.py`
 
 cdef struct Target:     # plain memory, so that sockets are written without the GIL
     int fd
@@ -933,7 +934,7 @@ cdef class Turn:
     cdef readonly int64_t sends         # system calls of `deliver` so far
     cdef readonly int64_t dropped       # bytes that relays have not given to who lags
     cdef readonly Py_ssize_t size       # bytes that relays hold for the next flush
-    cdef readonly int64_t copied        # bytes that relays were given so far, times their peers
+    cdef public int64_t spent           # units of work so far, see `budget.py`
 
     def __cinit__(self, notify=None):
         """notify: called without arguments when the first thing of a turn arrives."""
@@ -1077,7 +1078,7 @@ cdef class Relay:
             self.part_count += 1
         self.length += n
         self.turn.size += n
-        self.turn.copied += n * <int64_t>len(self.subscriptions)
+        self.turn.spent += n * <int64_t>len(self.subscriptions) // COPIES
 
     cdef bytes _share(self, Subscription subscription):
         """What this peer has not yet been given of the turn, without its own parts."""

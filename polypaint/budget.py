@@ -24,7 +24,7 @@ MESSAGE: Final = 4_000
 ENTRY: Final = 100
 """Units of looking at one entry of a list, or at one person in a room."""
 COPIES: Final = 16
-"""Bytes that are copied to one peer in a unit."""
+"""Bytes that are copied to one peer in a unit; `Relay.put` counts so."""
 HEAVY_S: Final = 0.1
 """A session that has used up a share so recently is served after those that have not."""
 
@@ -49,7 +49,6 @@ class WorkQueue:
     def __init__(self, turn: Turn) -> None:
         self.notify: Callable[[], None] = _nobody
         self._turn = turn
-        self._spent = 0
         self._turn_at = float("-inf")
         self._turn_ends = 0
         self._serving: Worker | None = None
@@ -59,21 +58,12 @@ class WorkQueue:
     def __len__(self) -> int:
         return len(self._light) + len(self._heavy)
 
-    @property
-    def spent(self) -> int:
-        """Units of all work so far; what is broadcast counts by itself."""
-        return self._spent + self._turn.copied // COPIES
-
-    def spend(self, units: int) -> None:
-        """Somebody does so much."""
-        self._spent += units
-
     def share(self, worker: Worker, now: float) -> int:
-        """The value of `spent` at which this session has to stop; it may be reached already.
+        """The value of `turn.spent` at which this session must stop; it may be reached already.
 
         A new `now` is a new turn of the loop.
         """
-        spent = self.spent
+        spent = self._turn.spent
         if now != self._turn_at:
             self._turn_at = now
             self._turn_ends = spent + TURN
@@ -81,11 +71,9 @@ class WorkQueue:
             return spent
         return min(spent + SHARE, self._turn_ends)
 
-    def leave(self, worker: Worker, began: int, more: bool, now: float) -> None:
-        """A session has stopped, which began when `spent` was this; more: it is not done."""
-        if self.spent - began >= SHARE:
-            worker.heavy_at = now
-        if more and worker not in self._light and worker not in self._heavy:
+    def defer(self, worker: Worker, now: float) -> None:
+        """Have `work` called again in a later turn."""
+        if worker not in self._light and worker not in self._heavy:
             first = not self
             (self._heavy if _is_heavy(worker, now) else self._light)[worker] = None
             if first and self._serving is None:
@@ -102,10 +90,10 @@ class WorkQueue:
         Who is not done stands at the end of the queue again.
         """
         self._turn_at = now
-        self._turn_ends = self.spent + TURN
+        self._turn_ends = self._turn.spent + TURN
         for queue in (self._light, self._heavy):
             for worker in list(queue):
-                if self.spent >= self._turn_ends:
+                if self._turn.spent >= self._turn_ends:
                     return
                 if worker in queue:
                     del queue[worker]

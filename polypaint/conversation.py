@@ -17,7 +17,7 @@ import orjson
 
 from polypaint import effects, strictjson
 from polypaint._codec import Outbox
-from polypaint.budget import ENTRY, MESSAGE
+from polypaint.budget import ENTRY, MESSAGE, SHARE
 from polypaint.errors import ProtocolError
 from polypaint.ground import Ground
 
@@ -104,24 +104,23 @@ class Conversation(ABC):
         It stops when the session's share of this turn of the loop is used up, and is called again
         in a later one. Who does not read what they asked for is not heard either, until they do.
         """
-        queue = self.ground.work
-        began = queue.spent
-        stop = queue.share(self, now)
-        more = False
-        while self._can_go_on():
-            more = queue.spent >= stop
-            if more:
-                break
-            queue.spend(MESSAGE)
+        turn = self.ground.turn
+        began = turn.spent
+        stop = self.ground.work.share(self, now)
+        while self.stalled and self.outbox.queued < self._queue_max:
+            if turn.spent >= stop:
+                if turn.spent - began >= SHARE:
+                    self.heavy_at = now
+                self.ground.work.defer(self, now)
+                return
+            turn.spent += MESSAGE
             self._handle_next(now)
-        queue.leave(self, began, more, now)
+        if turn.spent - began >= SHARE:
+            self.heavy_at = now
 
     @abstractmethod
     def _handle_next(self, now: float) -> None:
         """Handle the first message of the inbox."""
-
-    def _can_go_on(self) -> bool:
-        return self.stalled and self.outbox.queued < self._queue_max
 
     def delay(self, seconds: float, now: float) -> None:
         """Handle nothing more for so long: a flood is slowed down, and loses nothing."""
@@ -223,7 +222,7 @@ class JsonConversation(Conversation):
     def receive(self, data: bytes, now: float) -> None:
         """See `Conversation.receive`."""
         lines = self._lines.feed(data)
-        self.ground.work.spend(ENTRY * len(lines))
+        self.ground.turn.spent += ENTRY * len(lines)
         self._inbox.extend(lines)
         self.work(now)
 

@@ -20,15 +20,19 @@ class Digger:
         self.left = left
         self.done: list[float] = []
         self._queue = queue
+        self._turn = turn
         self._units = units
 
     def work(self, now: float) -> None:
-        began, stop = self._queue.spent, self._queue.share(self, now)
-        while self.left and self._queue.spent < stop:
+        began, stop = self._turn.spent, self._queue.share(self, now)
+        while self.left and self._turn.spent < stop:
             self.left -= 1
             self.done.append(now)
-            self._queue.spend(self._units)
-        self._queue.leave(self, began, self.left > 0, now)
+            self._turn.spent += self._units
+        if self._turn.spent - began >= SHARE:
+            self.heavy_at = now
+        if self.left:
+            self._queue.defer(self, now)
 
 
 @pytest.fixture
@@ -135,10 +139,10 @@ def test_an_error_of_one_leaves_the_queue_whole(queue, turn):
 
 def test_what_is_broadcast_counts_as_work(world):
     ada, bob = pair(world)
-    before = world.ground.work.spent
+    before = world.ground.turn.spent
     ada.session.outbox.push(b"")
     bob.session.channels["General"].relay.put(bytes(1600))
-    assert world.ground.work.spent - before == 2 * 1600 // budget.COPIES
+    assert world.ground.turn.spent - before == 2 * 1600 // budget.COPIES
 
 
 def test_a_bucket_lends_and_says_how_long_it_takes():
@@ -168,10 +172,10 @@ def test_a_read_full_of_requests_is_handled_in_turns(world):
     request = packets.CHANNEL_FETCH.encode_request(0, b"ada")
     ada.session.receive(request * 5000, world.now)
     assert ada.session.busy  # so that nothing more is read
-    answered = world.ground.work.spent
+    answered = world.ground.turn.spent
     bob.session.receive(request[:7] + b"\0", world.now + 0.001)
     assert not bob.session.busy
-    assert world.ground.work.spent - answered < SHARE
+    assert world.ground.turn.spent - answered < SHARE
     assert len(ada.values(packets.CHANNEL_FETCH)) == 5000
 
 

@@ -454,10 +454,10 @@ def test_the_turn_knows_how_much_is_copied_and_waits():
     model = Model()
     for box in model.outboxes:
         box.attach(model.relay)
-    model.relay.put(bytes(10), model.outboxes[0])
-    assert (model.turn.size, model.turn.copied) == (10, 40)
+    model.relay.put(bytes(100), model.outboxes[0])
+    assert (model.turn.size, model.turn.spent) == (100, 400 // 16)
     model.drain()
-    assert (model.turn.size, model.turn.copied) == (0, 40)
+    assert (model.turn.size, model.turn.spent) == (0, 400 // 16)
 
 
 def test_nothing_is_taken_before_it_is_released():

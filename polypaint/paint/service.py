@@ -361,7 +361,7 @@ class PaintService:
             lobby.busy = True
             self.effects.append(Work(lobby, work, then, failed, cost))
             return
-        self.ground.work.spend(cost)
+        self.ground.turn.spent += cost
         try:
             outcome = attempted(work)
         except Exception as error:

@@ -71,7 +71,7 @@ class Session(Conversation):
     def receive(self, data: bytes, now: float) -> None:
         """See `Conversation.receive`."""
         packets = self._splitter.feed(data)
-        self.ground.work.spend(ENTRY * len(packets))
+        self.ground.turn.spent += ENTRY * len(packets)
         self._inbox += packets
         self.work(now)
 
@@ -106,7 +106,7 @@ class Session(Conversation):
             taken = self.service.add_strokes(self, inbox, at, now)
             if taken:
                 self._at += taken
-                self.ground.work.spend(ENTRY * taken)
+                self.ground.turn.spent += ENTRY * taken
                 return
         self._at += 1
         self._handle(inbox[at], now)
@@ -356,7 +356,7 @@ class Session(Conversation):
     def _channel_fetch(self, packet: bytes, now: float) -> None:
         _conforms(packet)
         listing = self.service.channels.listing(self, self._inside)
-        self.ground.work.spend(len(listing) // COPIES)
+        self.ground.turn.spent += len(listing) // COPIES
         self.outbox.push(packets.CHANNEL_FETCH.encode_list(self.ground.date(now), listing))
 
     # ------------------------------------------------------------ drawing
@@ -376,7 +376,7 @@ class Session(Conversation):
         return self.lobby.info.filename if self.lobby is not None else None
 
     def _list(self, kind: Packet, entries: list[dict[str, object]], now: float) -> None:
-        self.ground.work.spend(ENTRY * len(entries))
+        self.ground.turn.spent += ENTRY * len(entries)
         text = packets.cut_listing(entries)
         self.outbox.push(kind.encode_list(self.ground.date(now), text))
 

@@ -302,11 +302,13 @@ def with_index(bytes packet not None, int type_id, int index):
     return out
 
 
-def numbered(list packets not None, int type_id, Py_ssize_t chunk_bytes=262144):
+def numbered(list packets not None, int type_id, Py_ssize_t chunk_bytes=262144,
+             uint32_t first_index=0):
     """Packets in order, each given this type and its position as index, joined into chunks.
 
     packets: whole packets with at least 4 bytes of data. chunk_bytes: a chunk ends at the first
-    packet that reaches it. Returns list[bytes]. This is what a newcomer to a stroke lobby is sent.
+    packet that reaches it. first_index: of the first packet. Returns list[bytes]. This is what a
+    newcomer to a stroke lobby is sent.
     """
     cdef list chunks = []
     cdef Py_ssize_t count = len(packets), first = 0, last, total, n
@@ -327,7 +329,7 @@ def numbered(list packets not None, int type_id, Py_ssize_t chunk_bytes=262144):
             memcpy(q, PyBytes_AS_STRING(packet), n)
             if n < HEADER + 4 or n < HEADER + q[7] + 4:
                 raise ProtocolError("no index in this packet")
-            index = i
+            index = first_index + <uint32_t>i
             q[2] = <uint8_t>type_id
             memcpy(q + HEADER + q[7], &index, 4)
             q += n

@@ -77,6 +77,7 @@ def agree(mode: Mode, sent: list[tuple[str, int, bytes]], heavy: int = 1 << 60) 
     assert not world.failures
     assert same(old.hear(eve.take()), truth), "a member sees another canvas"
     new = world.peer("new").join("d")
+    world.advance(10)  # an unknown filter: the others are asked for a picture first
     assert same(Watcher("new", mode).hear(new.take()), truth), "a newcomer sees another canvas"
     meta, blobs = truth.dump()
     loaded = empty_canvas(mode)

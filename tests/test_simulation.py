@@ -383,7 +383,7 @@ def same(one: Canvas, other: Canvas) -> bool:
         return (
             (one.length, one.width) == (other.length, other.width)
             and one.selected() == other.selected()
-            and _codec.numbered(one.strokes, 12) == _codec.numbered(other.strokes, 12)
+            and _codec.numbered(one.strokes.all(), 12) == _codec.numbered(other.strokes.all(), 12)
         )
     (meta, _), (other_meta, _) = one.dump(), other.dump()
     order = sorted(meta["floating"]), sorted(other_meta["floating"])

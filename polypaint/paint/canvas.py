@@ -68,7 +68,18 @@ class Canvas(Protocol):
 
     @property
     def size_cost(self) -> int:
-        """The same for reading the whole canvas once (`snapshot`, `dump`)."""
+        """The same for reading the whole canvas once (`dump`)."""
+
+    @property
+    def snapshot_cost(self) -> int:
+        """The same for `snapshot`."""
+
+    @property
+    def free_cost(self) -> int:
+        """The same for `free`."""
+
+    def load_cost(self, blobs: list[bytes]) -> int:
+        """The same for `load`."""
 
     def only_held(self, packet: bytes) -> bool:
         """Does its author hold every stroke that this packet names?"""
@@ -82,6 +93,12 @@ class Canvas(Protocol):
     def snapshot(self, date: int) -> list[bytes]:
         """The state as ordinary packets, joined into chunks; for an empty canvas of any size."""
 
+    def forget_snapshot(self) -> None:
+        """Give back the memory of what is kept for the next `snapshot`."""
+
+    def free(self) -> None:
+        """Give back all memory; the canvas is not used again."""
+
     def clear(self) -> None:
         """Back to an empty canvas without selections, for a snapshot to follow."""
 
@@ -93,4 +110,8 @@ class Canvas(Protocol):
 
     @property
     def bytes_used(self) -> int:
-        """About how much memory the drawing takes, in bytes."""
+        """The size of the drawing, in bytes."""
+
+    @property
+    def memory_used(self) -> int:
+        """About how much memory the drawing takes, without what is kept for a snapshot."""

@@ -254,19 +254,25 @@ class Lobby:
 
     # ------------------------------------------------------------ drawing
     def permit(self, member: Member, packet: bytes, now: float) -> bool:
-        """Is this drawing packet not stale? Raises Stale.
+        """Raises Stale when it is not this member's turn to draw.
 
-        packet: conforms to its layout and carries the member's name. Returns whether the member
-        has to be resynced although it counts.
+        packet: conforms to its layout and carries the member's name. Returns whether positions in
+        it may have changed since it was sent, for `attempt`.
         """
         if self.painters is not None and member.guest.name not in self.painters:
             raise Stale("it is not your turn to draw")
-        kind = PACKETS[packet[2]]
-        if kind.indices and self._maybe_stale(member, now) and not self.loaded.only_held(packet):
-            if kind is not INSERT_STROKE:
-                raise Stale("positions have changed since this packet was sent")
-            return True
-        return False
+        return PACKETS[packet[2]].indices and self._maybe_stale(member, now)
+
+    def attempt(self, packet: bytes, doubtful: bool) -> tuple[Applied, bool]:
+        """Apply a packet that was permitted; also says whether its sender is to be resynced.
+
+        doubtful: positions in it may be stale: then it counts only if its author holds everything
+        that it names, or if it is an INSERT_STROKE, which destroys nothing. Raises Refused, Stale.
+        """
+        resync = doubtful and not self.loaded.only_held(packet)
+        if resync and packet[2] != INSERT_STROKE.id:
+            raise Stale("positions have changed since this packet was sent")
+        return self.loaded.apply(packet), resync
 
     def when_free(self, call: Callable[[float], None], now: float) -> None:
         """Make this call when the canvas may be touched: now, or after what came before."""
@@ -338,10 +344,10 @@ class Lobby:
 
     @property
     def snapshot_cost(self) -> int:
-        """See `canvas.Canvas.size_cost`; nothing when the snapshot is there."""
+        """See `canvas.Canvas.snapshot_cost`; nothing when the snapshot is there."""
         if self._snapshot is not None and self._snapshot[0] == self.seq:
             return 0
-        return self.loaded.size_cost
+        return self.loaded.snapshot_cost
 
     def repainted(self) -> None:
         """The canvas is another, by no packet: what was made of it does not hold any more."""

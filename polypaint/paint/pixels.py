@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from polypaint import _codec, _raster
+from polypaint._codec import HEADER_BYTES
 from polypaint.errors import Refused, StoreError
 from polypaint.paint import canvas, packets
 from polypaint.paint.canvas import Applied
@@ -27,6 +28,7 @@ from polypaint.paint.packets import (
     CREATE_SELECTION,
     NUMBER_MAX,
     PACKETS,
+    PEN_MAX,
     REMOVE_SELECTION,
     RESET_CANVAS,
     RESIZE_CANVAS,
@@ -189,10 +191,14 @@ class PixelCanvas:
     def cost(self, packet: bytes) -> int:
         """See `canvas.Canvas.cost`. The factors are what a profile shows, rounded up."""
         kind = packet[2]
-        author = packet[8 : 8 + packet[7]].decode()
+        at = HEADER_BYTES + packet[7]
         if kind == SEND_POINTS.id:
-            brush, _, points = packets.decode(packet)
-            return whole(brush) ** 2 * len(points)
+            points = (len(packet) - at - 8) // 8
+            brush = int.from_bytes(packet[at : at + 4], "little")
+            if brush > PEN_MAX:  # written as a float
+                brush = whole(packets.decode(packet)[0])
+            return brush * brush * points
+        author = packet[HEADER_BYTES:at].decode()
         if kind in (BUCKET_FILL.id, RESET_CANVAS.id, CREATE_SELECTION.id):
             return 4 * self.pixels.size + self.release_cost(author)
         if kind in (RESIZE_CANVAS.id, RESIZE_CANVAS_INT.id):
@@ -216,6 +222,20 @@ class PixelCanvas:
     def size_cost(self) -> int:
         """See `canvas.Canvas.size_cost`."""
         return 8 * self.pixels.size
+
+    @property
+    def snapshot_cost(self) -> int:
+        """See `canvas.Canvas.snapshot_cost`."""
+        return self.size_cost
+
+    @property
+    def free_cost(self) -> int:
+        """See `canvas.Canvas.free_cost`."""
+        return self.bytes_used // 20
+
+    def load_cost(self, blobs: list[bytes]) -> int:
+        """See `canvas.Canvas.load_cost`."""
+        return sum(map(len, blobs)) // 2
 
     def only_held(self, packet: bytes) -> bool:
         """See `canvas.Canvas.only_held`: no pixel packet names strokes."""
@@ -255,11 +275,19 @@ class PixelCanvas:
         self.clear()
         return b""
 
+    def forget_snapshot(self) -> None:
+        """See `canvas.Canvas.forget_snapshot`: nothing is kept here."""
+
     def clear(self) -> None:
         """See `canvas.Canvas.clear`."""
         self.pixels[:] = WHITE
         self.floating = {}
         self.needs_client_snapshot = False
+
+    def free(self) -> None:
+        """See `canvas.Canvas.free`."""
+        self.pixels = _white(1, 1)
+        self.floating = {}
 
     def paint(self, pixels: Pixels) -> None:
         """Take a client's picture for the truth; the selections that are open stay open."""
@@ -331,6 +359,11 @@ class PixelCanvas:
     def bytes_used(self) -> int:
         """See `canvas.Canvas.bytes_used`."""
         return self.pixels.nbytes + sum(f.source.nbytes for f in self.floating.values())
+
+    @property
+    def memory_used(self) -> int:
+        """See `canvas.Canvas.memory_used`."""
+        return self.bytes_used
 
 
 _APPLY: Final = {

@@ -18,11 +18,11 @@ import numpy.typing as npt
 import orjson
 
 from polypaint.accounts import Presence
-from polypaint.errors import Refused, Stale, StoreError
+from polypaint.errors import Refused, Stale
 from polypaint.ground import Ground
 from polypaint.paint import packets
 from polypaint.paint.asking import Askings
-from polypaint.paint.canvas import Applied
+from polypaint.paint.canvas import Canvas
 from polypaint.paint.channels import GENERAL, Channels
 from polypaint.paint.effects import LoadCanvas, RemoveCanvas, SaveCanvas, Work, WorkFailed
 from polypaint.paint.lobbies import Lobby, LobbyInfo, Member, empty_canvas
@@ -41,8 +41,8 @@ from polypaint.paint.session import Session
 HELD_MAX: Final = 256
 """Packets that one frozen client may have waiting."""
 FREEZE_S: Final = 10.0
-HEAVY: Final = 2_000_000
-"""Work on a canvas that touches more pixels is done off the event loop."""
+HEAVY: Final = 1_000_000
+"""Work on a canvas that takes more nanoseconds is done off the event loop."""
 SAVE_AGAIN_S: Final = 5.0
 CREATED, CONNECTED, EXISTS, DOES_NOT_EXIST = range(4)
 FULL: Final = (
@@ -189,14 +189,22 @@ class PaintService:
         self, lobby: Lobby, now: float, dump: tuple[dict[str, Any], list[bytes]] | None
     ) -> None:
         """The store has brought a drawing; None: it could not."""
-        if dump is not None:
-            canvas = empty_canvas(lobby.info.drawing_mode)
-            try:
-                canvas.load(*dump)
-            except StoreError:
-                dump = None
-            else:
-                lobby.canvas = canvas
+        if dump is None:
+            self._loaded(lobby, None, now)
+            return
+        canvas = empty_canvas(lobby.info.drawing_mode)
+        self._work(
+            lobby,
+            canvas.load_cost(dump[1]),
+            partial(canvas.load, *dump),
+            lambda _none, now: self._loaded(lobby, canvas, now),
+            lambda _error, now: self._loaded(lobby, None, now),
+            now,
+        )
+
+    def _loaded(self, lobby: Lobby, canvas: Canvas | None, now: float) -> None:
+        """A drawing is in memory; None: it is not to be had. Who has waited for it goes on."""
+        lobby.canvas = canvas
         for waiter in self._loading.pop(lobby):
             waiter(now)
         if lobby.canvas is not None and not lobby.members:
@@ -444,25 +452,26 @@ class PaintService:
     def _draw(self, lobby: Lobby, member: Member, packet: bytes, now: float) -> None:
         member.behind |= member.confirming
         try:
-            resync = lobby.permit(member, packet, now)
+            doubtful = lobby.permit(member, packet, now)
         except Stale:
             self.resync(lobby, member, now)
             return
-        canvas = lobby.loaded
-        then = partial(self._drawn, lobby, member, packet, resync)
+        then = partial(self._drawn, lobby, member, packet)
         failed = partial(self._not_drawn, lobby, member, packet)
-        work = partial(canvas.apply, packet)
-        self._work(lobby, canvas.cost(packet), work, then, failed, now)
+        work = partial(lobby.attempt, packet, doubtful)
+        self._work(lobby, lobby.loaded.cost(packet), work, then, failed, now)
 
     def _drawn(
-        self, lobby: Lobby, member: Member, packet: bytes, resync: bool, outcome: Any, now: float
+        self, lobby: Lobby, member: Member, packet: bytes, outcome: Any, now: float
     ) -> None:
         """The canvas has accepted a packet, or has refused it."""
-        if isinstance(outcome, Applied):
-            lobby.tell(outcome, member, PACKETS[packet[2]], now)
-        elif not isinstance(outcome, Stale):
+        resync = isinstance(outcome, Stale)
+        if not isinstance(outcome, Refused):
+            applied, resync = outcome
+            lobby.tell(applied, member, PACKETS[packet[2]], now)
+        elif not resync:
             self._session(member).reject(packet, str(outcome), now)
-        if resync or isinstance(outcome, Stale):
+        if resync:
             self.resync(lobby, member, now)
         if lobby.needs_saving:
             self.save(lobby, now)
@@ -678,7 +687,13 @@ class PaintService:
         if lobby.seq != lobby.saved_seq:
             self.save(lobby, now)
         elif not lobby.saving and lobby.canvas is not None:
-            lobby.unload()
+            self._unload(lobby, now)
+
+    def _unload(self, lobby: Lobby, now: float) -> None:
+        """Forget a canvas: the store has it."""
+        canvas = lobby.loaded
+        lobby.unload()
+        self._work(lobby, canvas.free_cost, canvas.free, _ignore, _ignore, now)
 
     @property
     def journal_from(self) -> int:
@@ -744,6 +759,10 @@ class PaintService:
         if not isinstance(guest, Session):
             raise AssertionError("every guest of this service is a session")
         return guest
+
+
+def _ignore(_outcome: Any, _now: float) -> None:
+    """Nothing is to be done when this work is."""
 
 
 def attempted(work: Callable[[], Any]) -> Any:

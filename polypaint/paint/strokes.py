@@ -1,9 +1,9 @@
 """The canvas of a stroke lobby: a list of strokes, and who holds which.
 
 A stroke is the ADD_STROKE packet that made it, with author, date and style; only its index is
-written anew when it is sent. Selections name strokes by identity, so they survive shifts.
+written anew when it is sent. Who holds a stroke stands beside it, so selections survive shifts.
 
-Must never import a lobby or a session. Counterpart: `pixels.py`.
+Must never import a lobby or a session. Counterparts: `stroke_blocks.py` keeps them; `pixels.py`.
 Protocol: docs/protocol.md, section 5, "Stroke mode".
 """
 
@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from polypaint import _codec
+from polypaint._codec import HEADER_BYTES
 from polypaint.errors import Refused, Stale, StoreError
 from polypaint.paint import canvas, packets
 from polypaint.paint.canvas import Applied
@@ -28,11 +29,12 @@ from polypaint.paint.packets import (
     UNSELECTED_STROKE,
     Mode,
 )
+from polypaint.paint.stroke_blocks import BLOCK_NS, INDEX_NS, STROKE_NS, Strokes
 
 STROKES_MAX: Final = 1_000_000
 BYTES_MAX: Final = 512 << 20
-FEW: Final = 16
-"""Up to so many strokes are deleted one by one; more by copying the list."""
+STROKE_BYTES: Final = 56
+"""What a stroke takes in memory beside its packet, about."""
 
 
 class StrokeCanvas:
@@ -44,11 +46,7 @@ class StrokeCanvas:
     def __init__(self) -> None:
         self.length: float = canvas.LENGTH
         self.width: float = canvas.WIDTH
-        self.strokes: list[bytes] = []
-        self._ids: list[int] = []
-        self._next_id = 0
-        self._bytes = 0
-        self._holder: dict[int, str] = {}
+        self.strokes = Strokes()
 
     def apply(self, packet: bytes) -> Applied:
         """See `canvas.Canvas.apply`."""
@@ -60,145 +58,136 @@ class StrokeCanvas:
 
     # ------------------------------------------------------------ strokes
     def _add(self, packet: bytes) -> Applied:
-        self._make_room(len(packet))
-        index = len(self.strokes)
-        packet = _codec.with_index(packet, ADD_STROKE.id, index)
-        self.strokes.append(packet)
-        self._ids.append(self._next_id)
-        self._next_id += 1
+        self._must_fit(len(packet))
+        packet = _codec.with_index(packet, ADD_STROKE.id, len(self.strokes))
+        self.strokes.extend([packet], len(packet))
         return Applied(packet)
 
     def add_all(self, packets: list[bytes]) -> bool:
         """Append ADD_STROKE packets that `Codec.accept` has accepted, all or none."""
         size = sum(map(len, packets))
-        if len(self.strokes) + len(packets) > STROKES_MAX or self._bytes + size > BYTES_MAX:
+        strokes = self.strokes
+        if len(strokes) + len(packets) > STROKES_MAX or strokes.size + size > BYTES_MAX:
             return False
-        self.strokes += packets
-        self._ids += range(self._next_id, self._next_id + len(packets))
-        self._next_id += len(packets)
-        self._bytes += size
+        strokes.extend(packets, size)
         return True
 
     def _insert(self, packet: bytes) -> Applied:
         index = packets.decode(packet)[0]
         if index > len(self.strokes):
             raise Refused(f"no room at {index}: there are {len(self.strokes)} strokes")
-        self._make_room(len(packet))
+        self._must_fit(len(packet))
         self.strokes.insert(index, _codec.with_index(packet, ADD_STROKE.id, index))
-        self._ids.insert(index, self._next_id)
-        self._next_id += 1
         return Applied(packet)
 
     def _replace(self, packet: bytes) -> Applied:
         index = packets.decode(packet)[0]
-        (stroke,) = self._resolve([index])
-        self._not_held_by_others([stroke], _author(packet))
-        self._make_room(len(packet) - len(self.strokes[index]), 0)
-        self.strokes[index] = _codec.with_index(packet, ADD_STROKE.id, index)
+        self._must_exist([index])
+        self._not_held_by_others([index], _author(packet))
+        self._must_fit(len(packet) - len(self.strokes[index]), 0)
+        self.strokes.replace(index, _codec.with_index(packet, ADD_STROKE.id, index))
         return Applied(packet)
 
     def _remove(self, packet: bytes) -> Applied:
         indices: list[int] = packets.decode(packet)[0].tolist()
-        strokes = self._resolve(indices)
-        self._not_held_by_others(strokes, _author(packet))
-        for index in indices:
-            self._bytes -= len(self.strokes[index])
-        for stroke in strokes:
-            self._holder.pop(stroke, None)
-        if len(indices) <= FEW:
-            for index in indices:
-                del self.strokes[index], self._ids[index]
-        else:
-            gone = set(indices)
-            self.strokes = [s for i, s in enumerate(self.strokes) if i not in gone]
-            self._ids = [s for i, s in enumerate(self._ids) if i not in gone]
+        self._must_exist(indices)
+        self._not_held_by_others(indices, _author(packet))
+        self.strokes.remove(indices)
         return Applied(packet)
 
-    def _make_room(self, size: int, count: int = 1) -> None:
-        if len(self.strokes) + count > STROKES_MAX or self._bytes + size > BYTES_MAX:
+    def _must_fit(self, size: int, count: int = 1) -> None:
+        if len(self.strokes) + count > STROKES_MAX or self.strokes.size + size > BYTES_MAX:
             raise Stale(f"the drawing is full: {STROKES_MAX} strokes or {BYTES_MAX >> 20} MiB")
-        self._bytes += size
 
     # ------------------------------------------------------------ selections
     def _select(self, packet: bytes) -> Applied:
         author = _author(packet)
         indices: list[int] = packets.decode(packet)[0].tolist()
-        strokes = self._resolve(indices)
-        granted = {
-            index: stroke
-            for index, stroke in zip(indices, strokes, strict=True)
-            if self._holder.get(stroke, author) == author
-        }
-        for stroke in granted.values():
-            self._holder[stroke] = author
-        refused = [index for index in dict.fromkeys(indices) if index not in granted]
-        return _told(packet, SELECTED_STROKE, indices, list(granted), refused)
+        self._must_exist(indices)
+        granted: dict[int, None] = {}
+        refused: dict[int, None] = {}
+        for index in indices:
+            free = self.strokes.holder(index) in (None, author)
+            (granted if free else refused)[index] = None
+        for index in granted:
+            self.strokes.hold(index, author)
+        return _told(packet, SELECTED_STROKE, indices, list(granted), list(refused))
 
     def _unselect(self, packet: bytes) -> Applied:
         author = _author(packet)
         indices: list[int] = packets.decode(packet)[0].tolist()
-        strokes = self._resolve(indices)
-        held = {
-            index: stroke
-            for index, stroke in zip(indices, strokes, strict=True)
-            if self._holder.get(stroke) == author
-        }
+        self._must_exist(indices)
+        held = [index for index in dict.fromkeys(indices) if self.strokes.holder(index) == author]
         if not held:
             raise Refused("none of these strokes is yours to let go")
-        for stroke in held.values():
-            del self._holder[stroke]
-        return _told(packet, UNSELECTED_STROKE, indices, list(held), [])
+        for index in held:
+            self.strokes.let_go(index)
+        return _told(packet, UNSELECTED_STROKE, indices, held, [])
 
     def cost(self, packet: bytes) -> int:
         """See `canvas.Canvas.cost`."""
+        kind = packet[2]
+        if kind == INSERT_STROKE.id:
+            return BLOCK_NS * self.strokes.blocks
+        if kind in (REMOVE_STROKE.id, SELECTED_STROKE.id, UNSELECTED_STROKE.id):
+            named = (len(packet) - HEADER_BYTES - packet[7]) // 4
+            shifted = BLOCK_NS * self.strokes.blocks if kind == REMOVE_STROKE.id else 0
+            return INDEX_NS * named + shifted
+        if kind == RESET_CANVAS.id:
+            return STROKE_NS * len(self.strokes)
         return 0
 
     def release_cost(self, author: str) -> int:
         """See `canvas.Canvas.release_cost`."""
-        return 0
+        return self.strokes.held_cost(author)
 
     @property
     def size_cost(self) -> int:
-        """See `canvas.Canvas.size_cost`: packets are joined, not read."""
-        return 0
+        """See `canvas.Canvas.size_cost`."""
+        held = sum(map(self.strokes.held_cost, self.strokes.holders()))
+        return STROKE_NS * len(self.strokes) + held
+
+    @property
+    def snapshot_cost(self) -> int:
+        """See `canvas.Canvas.snapshot_cost`: what is joined already is not joined again."""
+        held = sum(map(self.strokes.held_cost, self.strokes.holders()))
+        return self.strokes.unjoined + BLOCK_NS * self.strokes.blocks + held
+
+    @property
+    def free_cost(self) -> int:
+        """See `canvas.Canvas.free_cost`."""
+        return STROKE_NS * len(self.strokes)
+
+    def load_cost(self, blobs: list[bytes]) -> int:
+        """See `canvas.Canvas.load_cost`."""
+        return STROKE_NS * len(blobs)
 
     def only_held(self, packet: bytes) -> bool:
         """See `canvas.Canvas.only_held`. An index beyond the end is nobody's."""
         named = packets.decode(packet)[0]
         author = _author(packet)
         indices = [named] if isinstance(named, int) else named.tolist()
-        return all(
-            index < len(self._ids) and self._holder.get(self._ids[index]) == author
-            for index in indices
-        )
+        count = len(self.strokes)
+        return all(index < count and self.strokes.holder(index) == author for index in indices)
 
     def selected(self) -> dict[str, list[int]]:
         """Indices that each author holds, ascending."""
-        held: dict[str, list[int]] = {}
-        if self._holder:
-            for index, stroke in enumerate(self._ids):
-                if stroke in self._holder:
-                    held.setdefault(self._holder[stroke], []).append(index)
-        return held
+        return {author: self.strokes.held_by(author) for author in self.strokes.holders()}
 
     def authors(self) -> list[str]:
         """See `canvas.Canvas.authors`."""
-        return list(dict.fromkeys(self._holder.values()))
+        return self.strokes.holders()
 
     def release(self, author: str, date: int) -> bytes:
         """See `canvas.Canvas.release`: an UNSELECTED_STROKE in the author's name."""
-        indices = self.selected().get(author, [])
-        for index in indices:
-            del self._holder[self._ids[index]]
-        return _index_packets(UNSELECTED_STROKE, date, author, indices)
+        return _index_packets(UNSELECTED_STROKE, date, author, self.strokes.release(author))
 
-    def _resolve(self, indices: Sequence[int]) -> list[int]:
-        if max(indices) >= len(self._ids):
-            raise Refused(f"no stroke at {max(indices)}: there are {len(self._ids)}")
-        return [self._ids[index] for index in indices]
+    def _must_exist(self, indices: Sequence[int]) -> None:
+        if max(indices) >= len(self.strokes):
+            raise Refused(f"no stroke at {max(indices)}: there are {len(self.strokes)}")
 
-    def _not_held_by_others(self, strokes: Sequence[int], author: str) -> None:
-        if self._holder and any(self._holder.get(s, author) != author for s in strokes):
+    def _not_held_by_others(self, indices: Sequence[int], author: str) -> None:
+        if self.strokes.others_hold(indices, author):
             raise Stale("another user holds one of these strokes")
 
     # ------------------------------------------------------------ the whole canvas
@@ -212,10 +201,11 @@ class StrokeCanvas:
 
     def clear(self) -> None:
         """See `canvas.Canvas.clear`."""
-        self.strokes = []
-        self._ids = []
-        self._bytes = 0
-        self._holder = {}
+        self.strokes.clear()
+
+    def free(self) -> None:
+        """See `canvas.Canvas.free`."""
+        self.strokes.clear()
 
     def snapshot(self, date: int) -> list[bytes]:
         """See `canvas.Canvas.snapshot`: size, strokes as their authors sent them, selections."""
@@ -224,33 +214,41 @@ class StrokeCanvas:
             for author, indices in self.selected().items()
         )
         size = RESIZE_CANVAS.encode_reply(date, self.length, self.width)
-        chunks = [size, *_codec.numbered(self.strokes, ADD_STROKE.id)]
+        chunks = [size, *self.strokes.joined(ADD_STROKE.id)]
         return [*chunks, selections] if selections else chunks
+
+    def forget_snapshot(self) -> None:
+        """See `canvas.Canvas.forget_snapshot`."""
+        self.strokes.forget_joined()
 
     def dump(self) -> tuple[dict[str, Any], list[bytes]]:
         """See `canvas.Canvas.dump`."""
         meta = {"length": self.length, "width": self.width, "selected": self.selected()}
-        return meta, list(self.strokes)
+        return meta, self.strokes.all()
 
     def load(self, meta: dict[str, Any], blobs: list[bytes]) -> None:
         """See `canvas.Canvas.load`."""
-        self.clear()
         try:
             self.length, self.width = float(meta["length"]), float(meta["width"])
-            self.strokes = list(blobs)
-            self._ids = list(range(self._next_id, self._next_id + len(blobs)))
-            self._next_id += len(blobs)
-            self._bytes = sum(map(len, blobs))
+            self.strokes = Strokes(blobs)
             for author, indices in meta["selected"].items():
                 for index in indices:
-                    self._holder[self._ids[index]] = author
+                    if not 0 <= index < len(blobs):
+                        raise ValueError("somebody holds a stroke that is not there")
+                    if self.strokes.holder(index) is None:
+                        self.strokes.hold(index, author)
         except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
             raise StoreError(f"a stored drawing does not make sense: {error!r}") from error
 
     @property
     def bytes_used(self) -> int:
         """See `canvas.Canvas.bytes_used`."""
-        return self._bytes
+        return self.strokes.size
+
+    @property
+    def memory_used(self) -> int:
+        """See `canvas.Canvas.memory_used`."""
+        return self.strokes.size + STROKE_BYTES * len(self.strokes)
 
 
 _APPLY: Final = {

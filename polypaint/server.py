@@ -40,7 +40,7 @@ from polypaint.errands import Errands
 from polypaint.errors import SettingsError, StoreFull
 from polypaint.flush import Flusher
 from polypaint.ground import Ground
-from polypaint.matches.games import Game
+from polypaint.matches.games import Game, fault
 from polypaint.matches.service import MatchService
 from polypaint.net.http import Pages, protocol_factory
 from polypaint.net.link import Link, Room
@@ -74,6 +74,7 @@ COUNTED_PAINT: Final = {
 COUNTED_MATCHES: Final = {
     "actions": "Actions that players took in matches.",
     "refused": "Requests about matches that were refused.",
+    "games_failed": "Matches that were cancelled because their game failed.",
 }
 COUNTED_TANKS: Final = {
     "moves": "Moves of tanks.",
@@ -471,6 +472,9 @@ def installed() -> dict[str, type[Game]]:
             game = point.load()
         except Exception as error:
             log.error("a game cannot be loaded", game=point.name, error=repr(error))
+            continue
+        if problem := fault(game):
+            log.error("a game cannot be used", game=point.name, problem=problem)
         else:
             games[game.name] = game
     return games

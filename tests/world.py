@@ -9,7 +9,7 @@ when it comes back.
 import itertools
 import random
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +21,7 @@ from polypaint.bus.local import LocalBus
 from polypaint.errors import StoreError
 from polypaint.ground import Ground
 from polypaint.matches import effects as match_effects
+from polypaint.matches.games import Game
 from polypaint.matches.games.dessin import Dessin
 from polypaint.matches.games.puissance4 import Puissance4
 from polypaint.matches.service import MatchService
@@ -341,6 +342,7 @@ class World:
         defer: Callable[[Callable[[], None]], None] | None = None,
         make_bus: Callable[[Ground], Any] = lambda ground: LocalBus(ground.turn),
         seed: int = 0,
+        games: Sequence[type[Game]] = (Puissance4, Dessin),
         **settings: Any,
     ) -> None:
         self.now = now
@@ -355,7 +357,7 @@ class World:
             self.ground,
             self.book,
             self.bus,
-            {game.name: game for game in (Puissance4, Dessin)},
+            {game.name: game for game in games},
             random.Random(seed),
             random.Random,
         )

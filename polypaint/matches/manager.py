@@ -21,8 +21,10 @@ import orjson
 from polypaint.book import Book
 from polypaint.errors import Refused
 from polypaint.ground import Ground
+from polypaint.matches.effects import Trouble
 from polypaint.matches.games import Game, shown
 from polypaint.matches.messages import ALPHABET, CODE_LENGTH, MATCH, STATS, error, full_disk
+from polypaint.matches.running import GameFailed, own_parameters
 
 if TYPE_CHECKING:
     from random import Random
@@ -52,6 +54,7 @@ class Manager:
         book: Book,
         games: dict[str, type[Game]],
         send: Callable[[str, dict[str, Any]], None],
+        failed: Callable[[GameFailed, str], None],
         random: "Random",
     ) -> None:
         self.parties: dict[str, dict[str, Any]] = {}
@@ -61,6 +64,7 @@ class Manager:
         self._book = book
         self._games = games
         self._send = send
+        self._failed = failed
         self._random = random
         self._by_rid: dict[Key, str] = {}
         self._unopened: dict[str, list[tuple[MatchSession, Any]]] = {}
@@ -129,9 +133,12 @@ class Manager:
             raise error("champ", "parametres.prive is not true or false")
         own = {k: v for k, v in given.items() if k not in ("jeu", "joueurs", "prive")}
         try:
-            own = game.parameters(own)
+            own = own_parameters(game, own)
         except Refused as refusal:
             raise error("champ", str(refusal)) from None
+        except GameFailed as failure:
+            self._failed(failure, "")
+            raise error("champ", "parametres: the game cannot take these") from None
         return {"jeu": name, "joueurs": seats, "prive": private} | own
 
     def listing(self) -> bytes:
@@ -251,7 +258,13 @@ class Manager:
     def restore(self, documents: Iterable[tuple[str, bytes]], now: float) -> None:
         """What was kept when the server stopped."""
         for code, body in documents:
-            party = self.parties[code] = orjson.loads(body)
+            try:
+                party = _restored(orjson.loads(body))
+            except (ValueError, KeyError, TypeError) as problem:
+                details = {"code": code, "problem": repr(problem)}
+                self._ground.effects.append(Trouble("a match cannot be read", details))
+                continue
+            self.parties[code] = party
             if party["ferme"] is not None:
                 self._remember(code, party)
                 self._at_end(code, party, now)
@@ -325,6 +338,16 @@ def _add(counts: Counter[T], key: T, by: int) -> None:
     counts[key] += by
     if not counts[key]:
         del counts[key]
+
+
+def _restored(party: Any) -> dict[str, Any]:
+    """A match's document. Raises what a damaged one leads to."""
+    known = ("createur", "rid", "demande", "cree", "graine", "secret", "ouverte", "libres", "n",
+             "fermeture", "ferme", "etat")  # fmt: skip
+    for key in known:
+        party[key]
+    party["parametres"]["prive"], party["parametres"]["jeu"], party["parametres"]["joueurs"]
+    return dict(party)
 
 
 def _origin(party: dict[str, Any]) -> str:

@@ -4,12 +4,17 @@ Must never send or keep anything itself. Counterpart: `table.py` says what happe
 Protocol: docs/matches.md, section 2.
 """
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import orjson
 
-from polypaint.matches.games import Game, Studio
+from polypaint.conversation import Bucket
+from polypaint.matches.effects import ArrangeStudio, RemoveStudio
+from polypaint.matches.games import Game, Studio, shown
+from polypaint.matches.messages import DEFEAT
+from polypaint.matches.running import RunningGame
 
 if TYPE_CHECKING:
     from polypaint.matches.session import MatchSession
@@ -21,6 +26,24 @@ CREATED, OPEN, PLAYING, OVER, EXPIRED, CANCELLED = (
 TAKEN, AWAY, DONE, GONE = "CONNECTE", "ABSENT", "RESULTAT", "PARTI"
 RETRY_S: Final = 1.0
 RETRY_S_MAX: Final = 30.0
+NOTHING: Final = orjson.Fragment(b"{}")
+
+States: TypeAlias = dict[str | None, orjson.Fragment]
+"""Viewer → `jeu_etat` for them; under None what spectators are shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """All that a game says after a move, asked before anything of the move is kept or told.
+
+    actions: viewer → the action as they are shown it.
+    """
+
+    results: dict[str, str] | None
+    studio: Studio | None
+    due_ms: int | None
+    states: States
+    actions: dict[str | None, Any]
 
 
 class Seat:
@@ -34,6 +57,15 @@ class Seat:
         self.acknowledged = False
         """Has the stats server its result?"""
         self.retry_s = RETRY_S
+        self._pace: Bucket | None = None
+
+    def is_hasty(self, pace: tuple[float, float] | None, now: float) -> bool:
+        """Does this player act faster than the game allows?"""
+        if pace is None:
+            return False
+        if self._pace is None:
+            self._pace = Bucket(*pace, now)
+        return not self._pace.take(now)
 
     def end_hold(self) -> None:
         """Nobody waits for this player to come back any more."""
@@ -51,9 +83,11 @@ class Seat:
 class Match:
     """One match. shown: its parameters without those that would spoil the game."""
 
-    def __init__(self, code: str, opening: dict[str, Any], shown: dict[str, Any]) -> None:
+    def __init__(
+        self, code: str, opening: dict[str, Any], games: Mapping[str, type[Game]]
+    ) -> None:
         self.code = code
-        self.shown = shown
+        self.shown = shown(games, opening["parametres"])
         self.owner: str = opening["createur"]
         self.parameters: dict[str, Any] = opening["parametres"]
         self.created: float = opening["cree"]
@@ -65,10 +99,11 @@ class Match:
         """The last version that the manager has noted."""
         self.seats: dict[str, Seat] = {}
         self.spectators: set[MatchSession] = set()
-        self.game: Game | None = None
+        self.game: RunningGame | None = None
         self.began = 0.0
         self.seq = 0
         self.last_ms = 0
+        self.due_ms: int | None = None
         self.results: dict[str, str] = {}
         self.studio: Studio | None = None
         self.timer: Timer | None = None
@@ -96,6 +131,34 @@ class Match:
             "resultats": self.results,
         }
 
+    @classmethod
+    def restored(
+        cls, code: str, document: dict[str, Any], games: Mapping[str, type[Game]]
+    ) -> "Match":
+        """From what was kept. Raises what a damaged document leads to."""
+        match = cls(code, document, games)
+        match.state, match.version = document["etat"], document["n"]
+        match.began = document["debut"]
+        match.results = document["resultats"]
+        for place in document["places"]:
+            seat = match.seats[place["joueur"]] = Seat(place["joueur"], place["etat"])
+            seat.acknowledged = place["compte"]
+        return match
+
+    def replay(self, moves: Iterable[dict[str, Any]]) -> None:
+        """Play the moves again, from the game's beginning. Raises GameFailed, Refused."""
+        game = self.game
+        assert game is not None
+        for move in moves:
+            if move["j"] is None:
+                game.tick(move["t"])
+            elif move["a"] is None:
+                game.leave(move["j"], move["t"])
+                self.results[move["j"]] = DEFEAT
+            else:
+                game.act(move["j"], move["a"], move["t"])
+            self.last_ms = move["t"]
+
     def viewers(self) -> Iterable[tuple[str | None, "MatchSession"]]:
         """Everybody who is shown what happens: (player's name or None, connection)."""
         for seat in self.seats.values():
@@ -104,20 +167,50 @@ class Match:
         for session in self.spectators:
             yield None, session
 
-    def views(self) -> Callable[[str | None], Any]:
-        """Viewer → `jeu_etat` for them; encoded once where all are shown the same."""
-        if self.game is None or self.game.secret:
-            return self._view
-        shared = orjson.Fragment(orjson.dumps(self._view(None)))
-        return lambda _viewer: shared
+    def states(self) -> States:
+        """What everybody who is there is shown of the game. Raises GameFailed."""
+        return self._states(self.studio)
 
-    def _view(self, viewer: str | None) -> dict[str, Any]:
-        if self.game is None:
-            return {}
-        view = self.game.view(viewer)
-        if self.studio is not None:
-            view = view | {"atelier": {"salon": self.studio_name, "passe": self.secret}}
-        return view
+    def outcome(self, name: str | None, action: dict[str, Any] | None) -> Outcome:
+        """What the game says now that it has taken a move. Raises GameFailed."""
+        game = self.game
+        assert game is not None
+        results, wanted = game.results(), game.studio()
+        studio = None if results is not None and wanted is not None and not wanted.keep else wanted
+        due_ms = game.due_ms() if results is None else None
+        actions: dict[str | None, Any] = {}
+        if game.secret and name is not None and action is not None:
+            actions = {viewer: game.shown(name, action, viewer) for viewer in self._names()}
+        return Outcome(results, wanted, due_ms, self._states(studio), actions)
+
+    def _states(self, studio: Studio | None) -> States:
+        game = self.game
+        if game is None:
+            return dict.fromkeys(self._names(), NOTHING)
+        more = {}
+        if studio is not None:
+            more = {"atelier": {"salon": self.studio_name, "passe": self.secret}}
+        if game.secret:
+            return {name: game.view(name, more) for name in self._names()}
+        return dict.fromkeys(self._names(), game.view(None, more))
+
+    def _names(self) -> list[str | None]:
+        """Whoever may be shown something; None: spectators."""
+        players = [seat.name for seat in self.seats.values() if seat.session is not None]
+        return [*players, None] if self.spectators else [*players]
+
+    def arrange(self, wanted: Studio | None) -> ArrangeStudio | RemoveStudio | None:
+        """What has to be done to have the paint lobby as the game wants it now."""
+        before, self.studio = self.studio, wanted
+        playing = self.state != OVER
+        if wanted is None or not (playing or wanted.keep):
+            self.studio = None
+            return RemoveStudio(self.studio_name) if before is not None or wanted else None
+        if playing and wanted == before:
+            return None
+        clear = playing and before is not None and wanted.round != before.round
+        painters = frozenset([wanted.painter] if wanted.painter else []) if playing else None
+        return ArrangeStudio(self.studio_name, self.owner, self.secret, painters, clear)
 
     @property
     def studio_name(self) -> str:
@@ -125,7 +218,7 @@ class Match:
         return f"{self.parameters['jeu']}-{self.code}"
 
     def infos(self, state: Any) -> dict[str, Any]:
-        """`infos_partie`. state: `jeu_etat` for whoever is shown it, see `views`."""
+        """`infos_partie`. state: `jeu_etat` for whoever is shown it."""
         players = [
             {"id_publique": seat.name, "present": seat.session is not None}
             for seat in self.seats.values()

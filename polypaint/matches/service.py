@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from polypaint.book import Book
 from polypaint.ground import Ground
 from polypaint.matches import manager, table
+from polypaint.matches.effects import Trouble
 from polypaint.matches.games import Game
 from polypaint.matches.manager import Manager
 from polypaint.matches.messages import MANAGER, MATCH, STATS
+from polypaint.matches.running import GameFailed
 from polypaint.matches.session import MatchSession
 from polypaint.matches.stats import Stats
 from polypaint.matches.table import MatchServer
@@ -49,13 +51,18 @@ class MatchService:
     ) -> None:
         self.ground = ground
         self.sessions: set[MatchSession] = set()
-        self.counters = {"actions": 0, "refused": 0}
-        self.manager = Manager(ground, book, games, bus.send, random)
-        self.table = MatchServer(ground, book, games, bus.send, seeded)
+        self.counters = {"actions": 0, "refused": 0, "games_failed": 0}
+        self.manager = Manager(ground, book, games, bus.send, self._failed, random)
+        self.table = MatchServer(ground, book, games, bus.send, self._failed, seeded)
         self.stats = Stats(ground, bus.send)
         bus.join(MANAGER, self.manager.receive)
         bus.join(MATCH, self.table.receive)
         bus.join(STATS, self.stats.receive)
+
+    def _failed(self, failure: GameFailed, code: str) -> None:
+        """A game has failed; code: in which match, if in one."""
+        self.counters["games_failed"] += 1
+        self.ground.effects.append(Trouble("a game has failed", {"code": code} | failure.details))
 
     def restore(self, documents: Mapping[str, Iterable[tuple[str, bytes]]], now: float) -> None:
         """What was kept when the server stopped: kind → (key, JSON)."""

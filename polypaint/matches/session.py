@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 RATE: Final = 100.0
 BURST: Final = 200.0
+TAKEN_OVER: Final = "your seat was resumed from another connection"
 
 Handler: TypeAlias = "Callable[[MatchSession, dict[str, Any], float], None]"
 handles: Final = Handlers[Handler]("name")
@@ -75,6 +76,11 @@ class MatchSession(JsonConversation):
         """Say why a request was refused."""
         self.service.counters["refused"] += 1
         self.reply({"erreur": refusal.code, "message": str(refusal)}, rid)
+
+    def displaced(self) -> None:
+        """Another connection has taken this seat: say so, that nobody takes it back unasked."""
+        self.refuse(error("occupe", TAKEN_OVER), None)
+        self.close(TAKEN_OVER)
 
     def faulty(self, reason: str, too_long: bool) -> None:
         """See `JsonConversation.faulty`."""
@@ -160,10 +166,11 @@ class MatchSession(JsonConversation):
             raise error("identite")
 
     @handles(messages.SPECTATEUR)
-    def _watch(self, message: dict[str, Any], _now: float) -> None:
+    def _watch(self, message: dict[str, Any], now: float) -> None:
         if self.match is not None:
             raise error("occupe")
-        self.service.table.watch(self, message["code_partie"], message.get("rid"))
+        self.service.table.watch(self, message["code_partie"], message.get("rid"), now)
+        self.over = False
 
     # ------------------------------------------------------------ the stats server's
     @handles(messages.STATISTIQUES)

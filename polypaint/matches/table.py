@@ -2,14 +2,16 @@
 
 A match is one game over an ordered list of moves. Every move is journaled before anybody sees its
 update, with the turn that it is part of; the last one together with everybody's result. After a
-killed server, the moves are played again.
+killed server, the moves are played again. A match whose game fails is cancelled; nothing else is
+touched by it.
 
-Counterparts: `match.py` has their state, `games` the rules; `manager.py` opens and closes matches,
-`stats.py` counts results.
+Counterparts: `match.py` has their state, `running.py` calls the games, `telling.py` has what
+people are told; `manager.py` opens and closes matches, `stats.py` counts results.
 Protocol: docs/matches.md, sections 2 and 4.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,8 +20,8 @@ import orjson
 from polypaint.book import Book
 from polypaint.errors import Refused
 from polypaint.ground import Ground
-from polypaint.matches.effects import ArrangeStudio, RemoveStudio, Trouble
-from polypaint.matches.games import Game, NotYourTurn, shown
+from polypaint.matches.effects import Trouble
+from polypaint.matches.games import Game, NotYourTurn, Studio
 from polypaint.matches.match import (
     AWAY,
     CANCELLED,
@@ -34,8 +36,11 @@ from polypaint.matches.match import (
     TAKEN,
     Match,
     Seat,
+    States,
 )
 from polypaint.matches.messages import DEFEAT, MANAGER, STATS, error, full_disk, normal_code
+from polypaint.matches.running import BY_ITSELF_MAX, MOVES_MAX, GameFailed, RunningGame
+from polypaint.matches.telling import tell_infos, tell_update
 
 if TYPE_CHECKING:
     from random import Random
@@ -50,10 +55,21 @@ LATE_S: Final = 600.0
 RESULT_S: Final = 30.0
 """How long after the end somebody may still look before they count as gone."""
 SPECTATORS_MAX: Final = 1000
+TICK_S_MIN: Final = 0.01
+"""Between two moves that a game makes by itself, whatever it asks for."""
+FORGOTTEN_AT_ONCE: Final = 200
+"""Moves of a match that is no more; the others follow, FORGET_S later."""
+FORGET_S: Final = 0.05
+FAILED: Final = "the game has failed; the match is cancelled"
+KEY_DIGITS: Final = 6
+assert MOVES_MAX + BY_ITSELF_MAX < 10**KEY_DIGITS, "keys of moves are in their order"
 
 
 class MatchServer:
-    """See the module. seeded: gives a game its random numbers, the same for the same seed."""
+    """See the module. failed: is told of a game that failed, and in which match.
+
+    seeded: gives a game its random numbers, the same for the same seed.
+    """
 
     def __init__(
         self,
@@ -61,6 +77,7 @@ class MatchServer:
         book: Book,
         games: dict[str, type[Game]],
         send: Callable[[str, dict[str, Any]], None],
+        failed: Callable[[GameFailed, str], None],
         seeded: "Callable[[int], Random]",
     ) -> None:
         self.matches: dict[str, Match] = {}
@@ -68,6 +85,7 @@ class MatchServer:
         self._book = book
         self._games = games
         self._send = send
+        self._failed = failed
         self._seeded = seeded
         self._reserved: dict[str, set[str]] = {}
         self._forgotten: set[str] = set()
@@ -77,10 +95,10 @@ class MatchServer:
     def find(self, name: str, code: str | None) -> Match:
         """The match that this player means, if there is a seat for them. Raises Error."""
         if code is None:
-            codes = list(self._reserved.get(name, ()))
+            codes = self._reserved.get(name, set())
             if len(codes) != 1:
                 raise error("code_requis")
-            code = codes[0]
+            (code,) = codes
         match = self._live(code)
         seat = match.seats.get(name)
         if seat is not None:
@@ -123,26 +141,29 @@ class MatchServer:
         older, seat.session = seat.session, session
         if older is not None:
             older.seat = None
-            older.close("your seat was resumed from another connection")
+            older.displaced()
         seat.end_hold()
         session.match, session.seat = match, seat
         if seat.state == AWAY:
             seat.state = TAKEN
         if match.state == CREATED:
             match.state = OPEN
-        if match.state == OPEN and len(match.seats) == match.size:
-            self._begin(match, now)
-        self._changed(match, now)
-        self._tell_infos(match, session, rid)
+        with self._surviving(match, now, asked=True):
+            if match.state == OPEN and len(match.seats) == match.size:
+                self._begin(match, now)
+            tell_infos(match, self._states(match), session, rid)
+            self._changed(match, now)
 
-    def watch(self, session: "MatchSession", code: str, rid: Any) -> None:
+    def watch(self, session: "MatchSession", code: str, rid: Any, now: float) -> None:
         """`spectateur`. Raises Error."""
         match = self._live(code)
         if len(match.spectators) >= SPECTATORS_MAX:
             raise error("complet", "there are too many spectators")
         match.spectators.add(session)
         session.match = match
-        session.reply({"reponse": "infos", "infos_partie": match.infos(match.views()(None))}, rid)
+        with self._surviving(match, now, asked=True):
+            infos = match.infos(self._states(match)[None])
+            session.reply({"reponse": "infos", "infos_partie": infos}, rid)
 
     # ------------------------------------------------------------ going
     def leave(self, session: "MatchSession", now: float) -> None:
@@ -153,10 +174,11 @@ class MatchServer:
             return
         if self._ground.read_only and seat.state not in (DONE, GONE):
             raise full_disk()
-        if match.state == PLAYING and seat.state != GONE:
-            self._forfeit(match, seat, now)
-        self._unbind(session)
-        self._vacate(match, seat, now)
+        with self._surviving(match, now):
+            if match.state == PLAYING and seat.state != GONE:
+                self._forfeit(match, seat, now)
+            self._unbind(session)
+            self._vacate(match, seat, now)
 
     def lost(self, session: "MatchSession", now: float) -> None:
         """A connection is gone: its seat is held for a while."""
@@ -164,12 +186,13 @@ class MatchServer:
         self._unbind(session)
         if match is None or seat is None:
             return
-        if seat.state == DONE:
-            self._vacate(match, seat, now)
-        elif seat.state == TAKEN:
-            seat.state = AWAY
-            self._hold(match, seat, now)
-            self._tell_infos(match)
+        with self._surviving(match, now):
+            if seat.state == DONE:
+                self._vacate(match, seat, now)
+            elif seat.state == TAKEN:
+                seat.state = AWAY
+                self._hold(match, seat, now)
+                tell_infos(match, self._states(match))
 
     def _unbind(self, session: "MatchSession") -> None:
         if session.match is not None:
@@ -184,9 +207,10 @@ class MatchServer:
 
     def _given_up(self, match: Match, seat: Seat, now: float) -> None:
         """Somebody has been away for too long."""
-        if match.state == PLAYING:
-            self._forfeit(match, seat, now)
-        self._vacate(match, seat, now)
+        with self._surviving(match, now):
+            if match.state == PLAYING:
+                self._forfeit(match, seat, now)
+            self._vacate(match, seat, now)
 
     def _vacate(self, match: Match, seat: Seat, now: float) -> None:
         """A seat is given up: free again before play, gone for good after."""
@@ -199,7 +223,7 @@ class MatchServer:
             self._release(seat.name, match.code)
             self._report(match, seat, now)
         self._changed(match, now)
-        self._tell_infos(match)
+        tell_infos(match, self._states(match))
 
     # ------------------------------------------------------------ play
     def _begin(self, match: Match, now: float) -> None:
@@ -209,14 +233,15 @@ class MatchServer:
         order = sorted(match.seats, key=lambda name: name != match.owner)  # stable
         match.seats = {name: match.seats[name] for name in order}
         self._set_up(match)
-        self._arrange(match)
-        self._wait_for_game(match, now)
+        outcome = match.outcome(None, None)
+        self._arrange(match, outcome.studio)
+        self._wait_for_game(match, outcome.due_ms, now)
 
     def _set_up(self, match: Match) -> None:
-        """The game at its beginning."""
+        """The game at its beginning. Raises GameFailed."""
         game = self._games[match.parameters["jeu"]]
-        players = list(match.seats)
-        match.game = game(players, match.parameters, self._seeded(match.seed))
+        random = self._seeded(match.seed)
+        match.game = RunningGame(game, list(match.seats), match.parameters, random)
 
     def act(self, session: "MatchSession", action: dict[str, Any], rid: Any, now: float) -> None:
         """`action` of whoever has a seat. Raises Error; nothing has changed then."""
@@ -229,14 +254,20 @@ class MatchServer:
             raise error("terminee")
         if self._ground.read_only:
             raise full_disk()
+        game = match.game
+        if match.seq >= game.moves_max:
+            raise error("action_invalide", f"this match has had its {game.moves_max} actions")
+        if seat.is_hasty(game.pace, now):
+            raise error("debit", "you act faster than a person could; wait a second")
         now_ms = self._clock(match, now)
-        try:
-            match.game.act(seat.name, action, now_ms)
-        except NotYourTurn as refusal:
-            raise error("pas_votre_tour", str(refusal)) from None
-        except Refused as refusal:
-            raise error("action_invalide", str(refusal)) from None
-        self._moved(match, seat.name, action, now_ms, now, session, rid)
+        with self._surviving(match, now, asked=True):
+            try:
+                game.act(seat.name, action, now_ms)
+            except NotYourTurn as refusal:
+                raise error("pas_votre_tour", str(refusal)) from None
+            except Refused as refusal:
+                raise error("action_invalide", str(refusal)) from None
+            self._moved(match, seat.name, action, now_ms, now, session, rid)
 
     def _forfeit(self, match: Match, seat: Seat, now: float) -> None:
         """A player has gone during play."""
@@ -261,27 +292,26 @@ class MatchServer:
 
         name None: what happens by itself; action None: of a player, that they are gone.
         """
-        game = match.game
-        assert game is not None
+        outcome = match.outcome(name, action)
+        if match.seq >= MOVES_MAX + BY_ITSELF_MAX:
+            raise GameFailed(match.parameters["jeu"], "moves", "it does not come to an end")
         match.seq += 1
         match.last_ms = now_ms
         move = {"j": name, "a": action, "t": now_ms}
         self._book.put(MOVES, _move_key(match.code, match.seq), move, now)
-        over = game.results is not None
-        if over:
-            self._end(match, now)
-        self._arrange(match)
-        self._tell_update(match, name, action, session, rid)
-        if over:
+        if outcome.results is not None:
+            self._end(match, outcome.results, now)
+        self._arrange(match, outcome.studio)
+        tell_update(match, name, action, outcome, session, rid)
+        if match.state == OVER:
             self._changed(match, now)
         else:
-            self._wait_for_game(match, now)
+            self._wait_for_game(match, outcome.due_ms, now)
 
-    def _end(self, match: Match, now: float) -> None:
+    def _end(self, match: Match, results: dict[str, str], now: float) -> None:
         """It is over: everybody's result is kept in the same commit as the last move."""
-        assert match.game is not None
         match.state = OVER
-        match.results = {**(match.game.results or {}), **match.results}
+        match.results = {**results, **match.results}
         for seat in match.seats.values():
             if seat.state == TAKEN:
                 seat.state = DONE
@@ -306,20 +336,21 @@ class MatchServer:
         """Milliseconds since play began; never back."""
         return max(match.last_ms, round(1000 * (self._ground.utc(now) - match.began)))
 
-    def _wait_for_game(self, match: Match, now: float) -> None:
+    def _wait_for_game(self, match: Match, due_ms: int | None, now: float) -> None:
         """Have the game called when something is due by itself."""
-        due_ms = match.game.due_ms() if match.game is not None else None
-        if due_ms is None:
-            self._replace_timer(match, None, self._tick)
-        else:
-            at = now + max(due_ms - self._clock(match, now), 0) / 1000
-            self._replace_timer(match, at, self._tick)
+        match.due_ms = due_ms
+        at = None
+        if due_ms is not None:
+            at = now + max((due_ms - self._clock(match, now)) / 1000, TICK_S_MIN)
+        self._replace_timer(match, at, self._tick)
 
     def _tick(self, match: Match, now: float) -> None:
-        if match.game is not None:
-            now_ms = max(self._clock(match, now), match.game.due_ms() or 0)
-            match.game.tick(now_ms)
-            self._moved(match, None, None, now_ms, now)
+        game = match.game
+        if game is not None:
+            now_ms = max(self._clock(match, now), match.due_ms or 0)
+            with self._surviving(match, now):
+                game.tick(now_ms)
+                self._moved(match, None, None, now_ms, now)
 
     def _replace_timer(
         self, match: Match, at: float | None, call: Callable[[Match, float], None]
@@ -328,58 +359,35 @@ class MatchServer:
             match.timer.cancel()
         match.timer = None if at is None else self._ground.writing_at(at, partial(call, match))
 
-    # ------------------------------------------------------------ telling
-    def _tell_infos(
-        self, match: Match, asker: "MatchSession | None" = None, rid: Any = None
-    ) -> None:
-        views = match.views()
-        for viewer, session in match.viewers():
-            message = {"reponse": "infos", "infos_partie": match.infos(views(viewer))}
-            if match.state == OVER and viewer is not None:
-                message["statut"] = match.results[viewer]
-            session.reply(message, rid if session is asker else None)
-
-    def _tell_update(
-        self,
-        match: Match,
-        name: str | None,
-        action: dict[str, Any] | None,
-        asker: "MatchSession | None",
-        rid: Any,
-    ) -> None:
-        game = match.game
-        assert game is not None
-        views = match.views()
-        for viewer, session in match.viewers():
-            shown = action
-            if game.secret and name is not None and action is not None:
-                shown = game.shown(name, action, viewer)
-            update = {"joueur": name, "action": shown, "jeu_etat": views(viewer)}
-            message = {
-                "reponse": "update",
-                "update_partie": update,
-                "seq": match.seq,
-            }
-            if viewer is not None and (match.state == OVER or (action is None and viewer == name)):
-                message["statut"] = match.results[viewer]
-            session.reply(message, rid if session is asker else None)
-
-    def _arrange(self, match: Match) -> None:
+    def _arrange(self, match: Match, wanted: Studio | None) -> None:
         """Have the paint lobby as the game wants it now."""
-        before = match.studio
-        match.studio = wanted = match.game.studio() if match.game is not None else None
-        if wanted is None:
-            return
-        if match.state == OVER and not wanted.keep:
-            match.studio = None
-            self._ground.effects.append(RemoveStudio(match.studio_name))
-        elif wanted != before or match.state == OVER:
-            playing = match.state != OVER
-            clear = playing and before is not None and wanted.round != before.round
-            painters = frozenset([wanted.painter] if wanted.painter else []) if playing else None
-            self._ground.effects.append(
-                ArrangeStudio(match.studio_name, match.owner, match.secret, painters, clear)
-            )
+        effect = match.arrange(wanted)
+        if effect is not None:
+            self._ground.effects.append(effect)
+
+    # ------------------------------------------------------------ games that fail
+    @contextmanager
+    def _surviving(self, match: Match, now: float, asked: bool = False) -> Iterator[None]:
+        """Cancel the match if its game fails in here. asked: a request waits for an answer, and
+        an Error is raised for it."""
+        try:
+            yield
+        except GameFailed as failure:
+            self._failed(failure, match.code)
+            self._abandon(match, CANCELLED, FAILED, now)
+            if asked:
+                raise error("terminee", FAILED) from None
+
+    def _states(self, match: Match) -> States:
+        """`Match.states`. Raises GameFailed; but what was played to its end stays so."""
+        try:
+            return match.states()
+        except GameFailed as failure:
+            if match.state != OVER:
+                raise
+            self._failed(failure, match.code)
+            match.game = None
+            return match.states()
 
     # ------------------------------------------------------------ between servers
     def receive(self, message: dict[str, Any], now: float) -> None:
@@ -389,26 +397,27 @@ class MatchServer:
     def _open(self, message: dict[str, Any], now: float) -> None:
         code = message["code_partie"]
         if code not in self.matches and code not in self._forgotten:
-            match = self.matches[code] = self._new_match(code, message)
+            match = self.matches[code] = Match(code, message, self._games)
             self._reserve(match.owner, code)
             self._replace_timer(match, now + EXPIRES_S, self._expire)
             self._keep(match, now)
         self._send(MANAGER, {"reponse": "ouverte", "code_partie": code})
 
-    def _new_match(self, code: str, opening: dict[str, Any]) -> Match:
-        return Match(code, opening, shown(self._games, opening["parametres"]))
-
     def _expire(self, match: Match, now: float) -> None:
         """It was never filled."""
-        self._abandon(match, EXPIRED, now)
+        self._abandon(match, EXPIRED, "nobody has taken the free seats in time", now)
 
-    def _abandon(self, match: Match, state: str, now: float) -> None:
+    def _abandon(self, match: Match, state: str, reason: str, now: float) -> None:
         """It ends without results."""
         match.state = state
+        match.game = None
+        self._arrange(match, None)
+        self._replace_timer(match, None, self._tick)
         self._changed(match, now)
-        self._tell_infos(match)
+        tell_infos(match, match.states(), reason=reason)
         for _, session in list(match.viewers()):
             self._unbind(session)
+            session.over = state == CANCELLED
         for seat in match.seats.values():
             seat.end_hold()
 
@@ -486,9 +495,16 @@ class MatchServer:
         self._replace_timer(match, None, self._tick)
         for name in [match.owner, *match.seats]:
             self._release(name, match.code)
-        for seq in range(1, match.seq + 1):
-            self._book.remove(MOVES, _move_key(match.code, seq), now)
         self._book.remove(KIND, match.code, now)
+        self._forget_moves([_move_key(match.code, n) for n in range(match.seq, 0, -1)], now)
+
+    def _forget_moves(self, keys: list[str], now: float) -> None:
+        """Moves whose match is no more, the last of these keys first, a few at a time."""
+        for key in keys[-FORGOTTEN_AT_ONCE:]:
+            self._book.remove(MOVES, key, now)
+        rest = keys[:-FORGOTTEN_AT_ONCE]
+        if rest:
+            self._ground.writing_at(now + FORGET_S, partial(self._forget_moves, rest))
 
     # ------------------------------------------------------------ after a killed server
     def restore(
@@ -498,11 +514,22 @@ class MatchServer:
         now: float,
     ) -> None:
         """What was kept when the server stopped: every match at the last update anyone saw."""
-        played: dict[str, list[dict[str, Any]]] = {}
+        tables = dict(documents)
+        played: dict[str, list[bytes]] = {}
+        orphans: list[str] = []
         for key, body in moves:
-            played.setdefault(key.partition(":")[0], []).append(orjson.loads(body))
-        for code, body in documents:
-            match = self._restored(code, orjson.loads(body))
+            code = key.partition(":")[0]
+            if code in tables:
+                played.setdefault(code, []).append(body)
+            else:
+                orphans.append(key)
+        self._forget_moves(orphans, now)
+        for code, body in tables.items():
+            try:
+                match = Match.restored(code, orjson.loads(body), self._games)
+            except (ValueError, KeyError, TypeError, AttributeError) as problem:
+                self._cannot_resume(code, problem)
+                continue
             self.matches[code] = match
             self._reserve(match.owner, code)
             for seat in match.seats.values():
@@ -512,39 +539,23 @@ class MatchServer:
                 self._replay(match, played.get(code, []))
             except Exception as problem:
                 # A game whose rules are not installed any more, or are others now.
-                trouble = {"code": code, "problem": repr(problem)}
-                self._ground.effects.append(Trouble("a match cannot be resumed", trouble))
-                self._abandon(match, CANCELLED, now)
-                continue
+                self._cannot_resume(code, problem)
+                if match.state != OVER:
+                    self._abandon(match, CANCELLED, FAILED, now)
+                    continue
+                match.game = None  # its results count, whether or not it can be shown
             self._resume(match, now)
 
-    def _restored(self, code: str, document: dict[str, Any]) -> Match:
-        match = self._new_match(code, document)
-        match.state, match.version = document["etat"], document["n"]
-        match.began = document["debut"]
-        match.results = document["resultats"]
-        for place in document["places"]:
-            seat = match.seats[place["joueur"]] = Seat(place["joueur"], place["etat"])
-            seat.acknowledged = place["compte"]
-        return match
+    def _cannot_resume(self, code: str, problem: Exception) -> None:
+        details = {"code": code, "problem": repr(problem)}
+        self._ground.effects.append(Trouble("a match cannot be resumed", details))
 
-    def _replay(self, match: Match, moves: list[dict[str, Any]]) -> None:
-        """Play the moves again."""
-        if match.state not in (PLAYING, OVER):
-            return
-        self._set_up(match)
-        game = match.game
-        assert game is not None
-        for move in moves:
-            if move["j"] is None:
-                game.tick(move["t"])
-            elif move["a"] is None:
-                game.leave(move["j"], move["t"])
-                match.results[move["j"]] = DEFEAT
-            else:
-                game.act(move["j"], move["a"], move["t"])
-            match.seq += 1
-            match.last_ms = move["t"]
+    def _replay(self, match: Match, moves: list[bytes]) -> None:
+        """Play the moves again. Raises GameFailed, and whatever damaged documents lead to."""
+        match.seq = len(moves)
+        if match.state in (PLAYING, OVER):
+            self._set_up(match)
+            match.replay(map(orjson.loads, moves))
 
     def _resume(self, match: Match, now: float) -> None:
         """Everybody is away; what was under way goes on."""
@@ -555,7 +566,8 @@ class MatchServer:
             for seat in match.seats.values():
                 if seat.state == GONE:
                     self._report(match, seat, now)
-            self._arrange(match)
+            if match.game is not None:
+                self._arrange(match, match.game.studio())
             self._replace_timer(match, now + RESULT_S, self._everybody_gone)
             return
         for seat in match.seats.values():
@@ -563,8 +575,10 @@ class MatchServer:
                 seat.state = AWAY
                 self._hold(match, seat, now)
         if match.state == PLAYING:
-            self._arrange(match)
-            self._wait_for_game(match, now)
+            with self._surviving(match, now):
+                outcome = match.outcome(None, None)
+                self._arrange(match, outcome.studio)
+                self._wait_for_game(match, outcome.due_ms, now)
         elif match.state in (CREATED, OPEN):
             at = now + max(EXPIRES_S - (self._ground.utc(now) - match.created), 0)
             self._replace_timer(match, at, self._expire)
@@ -572,7 +586,7 @@ class MatchServer:
 
 def _move_key(code: str, seq: int) -> str:
     """Keys of a match's moves are in their order."""
-    return f"{code}:{seq:06}"
+    return f"{code}:{seq:0{KEY_DIGITS}}"
 
 
 _MESSAGES: Final[dict[str, Any]] = {

@@ -8,12 +8,15 @@ Must never import a role. Counterpart: `matches/table.py` runs games.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from polypaint.errors import Refused
 
 if TYPE_CHECKING:
     from random import Random
+
+
+PLAYERS_MAX: Final = 100
 
 
 class NotYourTurn(Refused):
@@ -35,8 +38,9 @@ class Studio:
 class Game(ABC):
     """One match's rules and state. A function of its arguments and the calls made: nothing else.
 
-    Times are whole milliseconds since play began. What a method that raises has changed must be
-    nothing: check first, then act.
+    Times are whole milliseconds since play began. A method that raises Refused must have changed
+    nothing: check first, then act. One that raises anything else, or gives back what is not as
+    described here, ends its match without results.
     """
 
     name: ClassVar[str]
@@ -47,6 +51,10 @@ class Game(ABC):
     """Do viewers see different things?"""
     hidden: ClassVar[frozenset[str]] = frozenset()
     """Parameters that nobody is shown."""
+    moves_max: ClassVar[int] = 10_000
+    """Accepted actions after which no more are taken; time and players who leave still end it."""
+    pace: ClassVar[tuple[float, float] | None] = None
+    """How fast one player may act: (actions a second, at once); None: as fast as requests go."""
 
     def __init__(
         self, players: Sequence[str], parameters: dict[str, Any], random: "Random"
@@ -104,6 +112,28 @@ class Game(ABC):
     def studio(self) -> Studio | None:
         """The paint lobby that goes with the match, as it should be now."""
         return None
+
+
+def fault(game: Any) -> str:
+    """Why this cannot be a game, as whoever wrote it should know; empty when it can."""
+    if not isinstance(game, type) or not issubclass(game, Game):
+        return "it is no subclass of polypaint.Game"
+    if not isinstance(getattr(game, "name", None), str) or not game.name:
+        return "name is not a text"
+    players = getattr(game, "players", None)
+    if not isinstance(players, range) or not players or players.step != 1 or players.start < 1:
+        return "players is not range(least, most + 1)"
+    if players.stop - 1 > PLAYERS_MAX:
+        return f"players: a match has at most {PLAYERS_MAX}"
+    moves, pace, hidden = (getattr(game, name) for name in ("moves_max", "pace", "hidden"))
+    if type(moves) is not int or moves < 1:
+        return "moves_max is not a whole number of 1 or more"
+    if pace is not None and not (isinstance(pace, tuple) and len(pace) == 2 and min(pace) > 0):
+        return "pace is not (actions a second, actions at once)"
+    if not isinstance(hidden, frozenset | set):
+        return "hidden is not a frozenset"
+    missing = ", ".join(sorted(game.__abstractmethods__))
+    return f"it does not define {missing}" if missing else ""
 
 
 def shown(games: Mapping[str, type[Game]], parameters: dict[str, Any]) -> dict[str, Any]:

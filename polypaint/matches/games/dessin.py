@@ -35,6 +35,8 @@ class Dessin(Game):
     players = range(2, 9)
     secret = True
     hidden = frozenset({"mots"})
+    moves_max = 20_000
+    pace = (1.0, 8.0)  # of a person: a program would find the word by trying them all
 
     def __init__(
         self, players: Sequence[str], parameters: dict[str, Any], random: "Random"

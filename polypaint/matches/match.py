@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import orjson
 
-from polypaint.conversation import Bucket
+from polypaint.budget import Bucket
 from polypaint.matches.effects import ArrangeStudio, RemoveStudio
 from polypaint.matches.games import Game, Studio, shown
 from polypaint.matches.messages import DEFEAT

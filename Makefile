@@ -1,6 +1,6 @@
 # make run   install into .venv and start the server
 # make test  the same, then lint, types and every test
-.PHONY: run install test lint types unit bench fuzz generate clean
+.PHONY: run install test lint types unit bench check-flood fuzz generate clean
 .DEFAULT_GOAL := run
 
 PYTHON ?= python3
@@ -15,19 +15,23 @@ run: $(INSTALLED)
 
 install: $(INSTALLED)
 
+# What is missing stops make with one line that says how to get it.
+lacking = $(if $(shell command -v $(PYTHON)),$(shell $(PYTHON) ci/needs.py),there is no \
+  $(PYTHON). Debian, Ubuntu: apt install python3-venv python3-dev gcc make)
+PIP := $(BIN)/pip --quiet --disable-pip-version-check install
+FAILED := echo "Not installed: the lines above say why. pip needs a network or a mirror." >&2
+
 .venv/bin/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "polypaint-fast needs Python 3.11 or newer; make PYTHON=python3.12 names another"; exit 1; }
-	@$(PYTHON) -m venv .venv || \
-	  { rm -rf .venv; echo "on Debian and Ubuntu: apt install python3-venv python3-dev gcc make"; exit 1; }
+	$(if $(lacking),$(error $(lacking)))
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
 
 $(INSTALLED): .venv/bin/python $(SOURCES)
-	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade pip
-	$(BIN)/pip install --quiet --disable-pip-version-check -e .
+	$(if $(lacking),$(error $(lacking)))
+	@$(PIP) --upgrade pip && $(PIP) -e . || { $(FAILED); exit 1; }
 	@touch $@
 
 .venv/dev: $(INSTALLED)
-	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[dev]"
+	@$(PIP) -e ".[dev]" || { $(FAILED); exit 1; }
 	@touch $@
 
 lint: .venv/dev
@@ -46,19 +50,13 @@ unit: .venv/dev
 
 test: lint types unit
 
-# Ratios to a relay in C in the same run; figures of the codec; large drawings.
+# Ratios to a relay in C in the same run; large drawings; floods; says at the end what it left out.
 bench: .venv/dev
-	mkdir -p build
-	$(BIN)/python benchmarks/end_to_end.py --json build/bench.json --chart build/bench.svg $(ARGS)
-	$(BIN)/python benchmarks/stall.py
-	$(BIN)/python benchmarks/drawings.py
-	$(BIN)/python benchmarks/journal.py
-	$(BIN)/python benchmarks/matches.py
-	$(BIN)/python benchmarks/tanks.py
-	$(BIN)/python benchmarks/stores.py
-	$(BIN)/python benchmarks/slow.py
-	$(BIN)/python benchmarks/many.py
-	$(BIN)/pytest benchmarks -q --no-cov --benchmark-columns=median,ops
+	$(BIN)/python benchmarks/run.py $(ARGS)
+
+# Everybody but the sender of a flood draws on, nobody else is closed, and memory comes back.
+check-flood: .venv/dev
+	$(BIN)/python benchmarks/flood.py --short $(ARGS)
 
 # The extensions with AddressSanitizer and UBSan, in a folder of their own, and 10⁷ bad inputs.
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -O1

@@ -67,7 +67,7 @@ def main() -> None:
     options = parser.parse_args()
     servers = options.servers.split(",")
     for name in [n for n in servers if not load.available(n)]:
-        print(f"{name}: not to be had here")
+        print(f"left out: {name}, {load.needs(name)}")
         servers.remove(name)
     samples: defaultdict[tuple[str, str], list[load.Sample]] = defaultdict(list)
     for number in range(options.rounds):

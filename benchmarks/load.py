@@ -219,6 +219,11 @@ def available(name: str) -> bool:
     return True
 
 
+def needs(name: str) -> str:
+    """Why a rival that is not `available` cannot be run."""
+    return "which needs node and npm, and a network" if name in NODE else "which is not installed"
+
+
 def websocket(address: str, path: str) -> socket.socket:
     """A connection on which messages may be sent."""
     sock = open_socket(address)

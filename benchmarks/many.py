@@ -30,6 +30,7 @@ ROUNDS = 10
 DRAWN = load.LOADS["paced30"]
 COMERS = 5_000
 WAITING = 16
+SPARE_FILES = 200
 
 
 def come_and_go(address: str, pid: int) -> None:
@@ -158,6 +159,11 @@ def main() -> None:
     options = parser.parse_args()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    if (room := most - SPARE_FILES) < options.people:
+        print(
+            f"left out: more than {room} people, for the limit of open files (ulimit -n) is {most}"
+        )
+        options.people = room
     with load.project() as (pid, addresses):
         come_and_go(addresses["paint"], pid)
         base = draw(pid, addresses["paint"], options.rounds)

@@ -215,7 +215,7 @@ async def main(seconds: float, hours: float) -> None:
         print(f"colyseus room, relaying only: {plain:.1f} µs, {rate:,.0f}/s; "
               f"ratio {cpu / plain:.2f} ×")  # fmt: skip
     else:
-        print("colyseus: left out, node and npm are needed")
+        print("left out: a Colyseus room, which needs node and npm, and a network")
     rng = random.Random(1)
     messages, kicks = budgets(hours, 1.0, rng)
     print(f"honest, up to 250 ms late, {hours:g} h each: {messages:,} messages, {kicks} kicks")

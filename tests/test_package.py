@@ -1,18 +1,25 @@
 """What is given to others: an sdist from which a wheel can be built, and what is in the wheel."""
 
+import os
+import shutil
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import zipfile
 from importlib.metadata import version
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+from .sources import ROOT, sources
+
+MAKES = ("Makefile", "pyproject.toml", "setup.py", "ci/needs.py")
 
 
 def test_the_sdist_builds_a_wheel_with_everything_in_it(tmp_path):
     clone = tmp_path / "clone"
-    subprocess.run(["git", "clone", "-q", ROOT, clone], check=True)
+    for path in sources():
+        (clone / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / path, clone / path)
     build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", tmp_path, clone]
     done = subprocess.run(build, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
@@ -21,7 +28,7 @@ def test_the_sdist_builds_a_wheel_with_everything_in_it(tmp_path):
     assert version("polypaint-fast") in sdist.name
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    assert {"polypaint/_codec.pyx", "polypaint/_raster.pyx", "docs/protocol.md"} <= names
+    assert {str(path) for path in sources()} <= names, "make test must work from it"
     with zipfile.ZipFile(wheel) as archive:
         found = set(archive.namelist())
     for module in ("_codec", "_raster"):
@@ -29,3 +36,31 @@ def test_the_sdist_builds_a_wheel_with_everything_in_it(tmp_path):
         assert f"polypaint/{module}.pyi" in found
     assert {"polypaint/py.typed", "polypaint/paint/senders.py"} <= found
     assert not [n for n in found if n.endswith((".c", ".pyx")) or n.startswith("tests")]
+
+
+def test_the_projects_files_are_found_without_git():
+    names = {str(path) for path in sources()}
+    assert {"Makefile", "ci/needs.py", ".gitignore", "tests/sources.py"} <= names
+    assert not [name for name in names if name.startswith((".git/", ".venv/", "build/"))]
+
+
+def test_make_without_a_compiler_ends_with_the_line_that_helps(tmp_path):
+    for name in MAKES:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copyfile(ROOT / name, tmp_path / name)
+    # Not the environment of the tests: what make itself would find.
+    environment = os.environ | {"CC": "no-such-compiler"}
+    python = sys._base_executable
+    command = ["make", "install", f"PYTHON={python}"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode != 0
+    last = (done.stdout + done.stderr).strip().splitlines()[-1]
+    assert "no-such-compiler" in last
+    assert "apt install python3-venv python3-dev gcc make" in last
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_an_editable_install_is_one_line_in_a_pth_file():
+    """setuptools warns, in a box, of editable installs that need more."""
+    installed = Path(sysconfig.get_path("purelib"))
+    assert not list(installed.glob("__editable___polypaint_fast*_finder.py"))

@@ -30,6 +30,7 @@ HERE = Path(__file__).resolve().parent
 BUILD = HERE.parent / "build" / "benchmarks"
 SAMPLES = 1 << 20
 POINTS = 32
+STOP_S = 15
 DATE = 1_523_750_400
 VECTOR = bytes(12)
 ATTACHED = [{"_placeholder": True, "num": number} for number in range(2)]
@@ -125,11 +126,16 @@ def cpu_seconds(pid: int) -> float:
 # ---------------------------------------------------------------- servers
 @contextlib.contextmanager
 def project(
-    *flags: str, journal: bool = True, cpu: int = 0
+    *flags: str,
+    journal: bool = True,
+    cpu: int = 0,
+    checkout: Path | None = None,
+    log: Path = Path(os.devnull),
 ) -> Iterator[tuple[int, dict[str, str]]]:
     """A polypaint-fast of its own: (pid, addresses).
 
-    journal: False leaves the commits out. cpu: the one it runs on; -1 for all.
+    journal: False leaves the commits out. cpu: the one it runs on; -1 for all. checkout: of the
+    server, if it is another than this one. log: what it writes.
     """
     with tempfile.TemporaryDirectory() as folder:
         ready = Path(folder, "ready")
@@ -138,8 +144,11 @@ def project(
         argv += ["--paint-port", "0", "--matches-port", "0", "--tanks-port", "0"]
         argv += ["--web-port", "0"]
         argv += ["--bcrypt-rounds", "4", *flags]
-        with pinned(cpu):
-            child = subprocess.Popen(argv, stderr=subprocess.DEVNULL)
+        environment = dict(os.environ)
+        if checkout is not None:
+            environment["PYTHONPATH"] = str(built_checkout(checkout))
+        with pinned(cpu), log.open("ab") as errors:
+            child = subprocess.Popen(argv, stderr=errors, env=environment, cwd=folder)
         try:
             while not ready.exists():
                 time.sleep(0.01)
@@ -147,8 +156,28 @@ def project(
                     raise RuntimeError("the server did not start")
             yield child.pid, json.loads(ready.read_text())
         finally:
-            child.terminate()
-            child.wait(15)
+            ended(child)
+
+
+def ended(child: subprocess.Popen[bytes]) -> None:
+    """Ask a server to end. Raises RuntimeError when it does not, and has been killed."""
+    child.terminate()
+    try:
+        child.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+        raise RuntimeError(f"the server did not end within {STOP_S} s") from None
+
+
+def built_checkout(checkout: Path) -> Path:
+    """Another checkout, whose extensions are built in place if they have not been. Raises
+    CalledProcessError when they cannot be."""
+    checkout = checkout.resolve()
+    if not list((checkout / "polypaint").glob("_codec.*.so")):
+        command = [sys.executable, "setup.py", "-q", "build_ext", "--inplace"]
+        subprocess.run(command, cwd=checkout, check=True)
+    return checkout
 
 
 @contextlib.contextmanager

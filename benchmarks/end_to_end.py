@@ -3,25 +3,34 @@
     python benchmarks/end_to_end.py                    every load, 5 rounds, the journal on and off
     python benchmarks/end_to_end.py --loads ping --rounds 3
     python benchmarks/end_to_end.py --json build/bench.json --chart build/bench.svg
+    python benchmarks/end_to_end.py --against ../before      two checkouts, nothing else
 
 Servers take turns; a ratio compares two servers within one round, and the table shows the median.
-Absolute times differ from machine to machine and from run to run: believe the ratios.
+Absolute times differ from machine to machine and from run to run: believe the ratios. With
+--against, the exit status is 1 when this checkout takes more than 1.03 times the CPU of the other.
 """
 
 import argparse
 import json
 import math
 import statistics
+import sys
 from collections import defaultdict
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import load
 
+AGAINST = "other checkout"
+AGAINST_MAX = 1.03
 SERVERS = ("relay", "polypaint", "unjournaled", "ws", "socket.io", "nats", "streams")
 
 
-def serving(name: str) -> AbstractContextManager[tuple[int, dict[str, str]]]:
+def serving(
+    name: str, checkout: Path | None
+) -> AbstractContextManager[tuple[int, dict[str, str]]]:
+    if name == AGAINST:
+        return load.project(checkout=checkout)
     if name == "relay":
         return load.relay()
     if name in ("polypaint", "unjournaled"):
@@ -55,6 +64,19 @@ def chart(ratios: dict[tuple[str, str], float]) -> str:
     )
 
 
+def compared(samples: dict[tuple[str, str], list[load.Sample]], loads: list[str]) -> int:
+    """Prints what this checkout takes of the other's CPU; 1 when it is too much, else 0."""
+    print(f"\n{'CPU to ' + AGAINST:22}{'median':>8}{'from':>8}{'to':>8}")
+    worst = 0.0
+    for wanted in loads:
+        pairs = zip(samples["polypaint", wanted], samples[AGAINST, wanted], strict=True)
+        ratios = sorted(own.cpu_us / other.cpu_us for own, other in pairs)
+        middle = statistics.median(ratios)
+        worst = max(worst, middle)
+        print(f"{wanted:22}{middle:8.3f}{ratios[0]:8.3f}{ratios[-1]:8.3f}")
+    return int(worst > AGAINST_MAX)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -64,16 +86,20 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", type=Path, help="every sample")
     parser.add_argument("--chart", type=Path, help="the ratios as an SVG")
+    parser.add_argument("--against", type=Path, help="another checkout to compare with")
     options = parser.parse_args()
     servers = options.servers.split(",")
+    if options.against:
+        servers = [AGAINST, "polypaint"]
     for name in [n for n in servers if not load.available(n)]:
         print(f"left out: {name}, {load.needs(name)}")
         servers.remove(name)
     samples: defaultdict[tuple[str, str], list[load.Sample]] = defaultdict(list)
     for number in range(options.rounds):
-        for name in servers:
+        # Who comes second may find the machine as the first has left it: they change places.
+        for name in servers if number % 2 else servers[::-1]:
             print(f"\rround {number + 1} of {options.rounds}: {name:16}", end="", flush=True)
-            with serving(name) as (pid, addresses):
+            with serving(name, options.against) as (pid, addresses):
                 for wanted in options.loads.split(","):
                     (kind,) = addresses.keys() & load.FRAMED or {"paint"}
                     try:
@@ -100,6 +126,8 @@ def main() -> None:
                 f"{name:14}{middle['cpu_us']:9.3f}{ratio:9.2f}{middle['deliveries_per_s']:12.0f}"
                 f"{middle['p50_us']:9.0f}{middle['p99_us']:9.0f}  {sum(r.lost for r in rows)}"
             )
+    if options.against:
+        sys.exit(compared(samples, options.loads.split(",")))
     if options.chart:
         options.chart.write_text(chart(ratios))
     if options.json:

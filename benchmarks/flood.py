@@ -241,7 +241,7 @@ def _rounds(
     during: list[list[Window]] = []
 
     def meanwhile() -> None:
-        people.run(0.05, RATE)
+        people.run(0.05, RATE, grace_s=0)
 
     people.run(0.5, RATE)
     flood.switch("on", meanwhile)  # accounts are made, maps entered, before memory is looked at
@@ -261,7 +261,7 @@ def _rounds(
     found.login_s = logins.end() if logins else None
     began = time.monotonic()
     while (stays := (memory.now() - at_first) / 1024) > STAYS_MAX_MIB:
-        people.run(0.2, RATE)
+        people.run(0.2, RATE, grace_s=0.1)
         if time.monotonic() - began > BACK_S:
             break
     found.stays = stays

@@ -21,7 +21,7 @@ from polypaint._codec import Splitter
 from polypaint.paint import packets
 
 READ_BYTES = 1 << 20
-GRACE_S = 8.0
+GRACE_S = 4.0
 """So long is waited for what was sent within a window; what is later counts as so much."""
 SEQUENCES = 1 << 22
 INK = b"\x20\x60\xc0\xff"
@@ -136,15 +136,18 @@ class People:
     def closed(self) -> int:
         return sum(person.closed for group in self.groups for person in group)
 
-    def run(self, seconds: float, rate: float) -> list[Window]:
-        """Draw for so long, `rate` times a second each: what each group noticed."""
+    def run(self, seconds: float, rate: float, grace_s: float = GRACE_S) -> list[Window]:
+        """Draw for so long, `rate` times a second each: what each group noticed.
+
+        grace_s: how long strokes that are under way in the end are waited for.
+        """
         windows = [Window() for _ in self.groups]
         now = time.perf_counter()
         end = now + seconds
         everybody = [p for group in self.groups for p in group if not p.closed]
         due = [(now + i / len(everybody) / rate, i) for i in range(len(everybody))]
         heapq.heapify(due)
-        while (now := time.perf_counter()) < end or (self._sent and now < end + GRACE_S):
+        while (now := time.perf_counter()) < end or (self._sent and now < end + grace_s):
             while due and due[0][0] <= now < end:
                 at, number = heapq.heappop(due)
                 heapq.heappush(due, (at + 1 / rate, number))
@@ -152,7 +155,7 @@ class People:
             wait = min([end, *(at for at, _ in due[:1])]) - now if now < end else 0.1
             self._read(max(0.0, wait), windows)
         for sent in self._sent.values():
-            windows[sent.group].round_trips += [GRACE_S] * sent.awaited
+            windows[sent.group].round_trips += [grace_s] * sent.awaited
             windows[sent.group].late += sent.awaited
         self._sent.clear()
         return windows

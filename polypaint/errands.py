@@ -25,8 +25,6 @@ from polypaint.matches import effects as match_effects
 from polypaint.net.link import Link
 from polypaint.net.passwords import Passwords
 from polypaint.paint import effects as paint_effects
-from polypaint.paint import picture
-from polypaint.paint.canvas import Canvas
 from polypaint.paint.lobbies import Lobby
 from polypaint.paint.service import PaintService, attempted
 from polypaint.store import Store, StoredLobby
@@ -141,11 +139,15 @@ class Errands:
         self._spawn(self._checked(effect))
 
     async def _checked(self, effect: effects.CheckPassword) -> None:
-        ok = await self.authenticated(effect.name, effect.password, effect.bind)
+        ok = await self.authenticated(
+            effect.name, effect.password, effect.session.address, effect.bind
+        )
         effect.session.password_checked(effect.name, ok, self._now())
         self.settle()
 
-    async def authenticated(self, name: str, password: str, bind: bool = False) -> bool | None:
+    async def authenticated(
+        self, name: str, password: str, address: str, bind: bool = False
+    ) -> bool | None:
         """Is this the account's password? None: the store does not answer.
 
         bind: a name that nobody has becomes an account.
@@ -299,8 +301,8 @@ class Errands:
         drawing, error = effect.lobby.info.filename, effect.error
         log.error("work on a drawing failed", drawing=drawing, exc_info=error)
 
-    async def canvas_of(self, lobby: Lobby) -> Canvas | None:
-        """A copy of a lobby's canvas, from memory or from the store; None: it cannot be read."""
+    async def dump_of(self, lobby: Lobby) -> tuple[dict[str, Any], list[bytes]] | None:
+        """A drawing as `Canvas.dump` has it, from memory or the store; None: it cannot be read."""
         future: asyncio.Future[Any] = self._loop.create_future()
 
         def then(dump: Any, _now: float) -> None:
@@ -311,10 +313,7 @@ class Errands:
         self.settle()
         dump = await future
         try:
-            dump = dump or await self.store.load(lobby.number)
-            return await self._loop.run_in_executor(
-                self.renderer, picture.canvas_from, lobby.info.drawing_mode, dump
-            )
+            return dump or await self.store.load(lobby.number)
         except StoreError as error:
             log.error("reading a drawing", drawing=lobby.info.filename, error=str(error))
             return None

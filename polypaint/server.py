@@ -42,7 +42,7 @@ from polypaint.flush import Flusher
 from polypaint.ground import Ground
 from polypaint.matches.games import Game, fault
 from polypaint.matches.service import MatchService
-from polypaint.net.http import Pages, protocol_factory
+from polypaint.net.http import web_port
 from polypaint.net.link import Link, Room
 from polypaint.net.passwords import Passwords
 from polypaint.net.tcp import TcpConnection
@@ -92,6 +92,9 @@ class Server:
         self.registry = CollectorRegistry()
         self.addresses: dict[str, Any] = {}
         self.ready = False
+        self.stopping = False
+        self.slow_seconds = settings.slow_seconds
+        self.origins = frozenset(settings.origins.replace(",", " ").split())
         self._loop = asyncio.get_running_loop()
         self.now: Callable[[], float] = self._loop.time
         epoch = time.time() - self._loop.time()
@@ -203,7 +206,7 @@ class Server:
     async def _listen(self) -> None:
         settings = self.settings
         context = _tls(settings)
-        make_http, self._finish_http = protocol_factory(Pages(self), self, self.rooms)
+        make_http, self._finish_http = web_port(self, self, self.rooms)
         scheme = "https" if context else "http"
         factories = {name: partial(TcpConnection, self, room) for name, room in self.rooms.items()}
         for name, factory in (factories | {"web": make_http}).items():
@@ -251,7 +254,7 @@ class Server:
 
     async def stop(self) -> None:
         """Stop accepting, say goodbye, store every drawing, close."""
-        self.ready = False
+        self.ready, self.stopping = False, True
         if self._company is not None:
             await self._company.close()
         for listener in self._listeners:
@@ -362,8 +365,7 @@ class Server:
         """Close readers that take nothing; see whether a full disk has room again."""
         now = self.now()
         for link in list(self._links.values()):
-            since = link.paused_at
-            if since is not None and now - since > self.settings.slow_seconds:
+            if link.stuck_s(now) > self.slow_seconds:
                 self.paint.counters["evicted"] += 1
                 log.info("closed a slow reader", name=link.session and link.session.name)
                 link.transport.abort()

@@ -36,6 +36,9 @@ class Settings(BaseSettings):
     public_host: str | None = Field(
         None, description="Name or address that matches tell players to connect to (host)."
     )
+    origins: str = Field(
+        "", description="Other sites whose pages may connect in their users' names: https://…,…"
+    )
     data: Path = Field(Path("polypaint-data"), description="Folder in which everything is kept.")
     store: str = Field(
         "sqlite",

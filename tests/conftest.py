@@ -13,6 +13,7 @@ import uvloop
 from polypaint.server import Server
 from polypaint.settings import load
 
+from .peers import Raw
 from .processes import Mongo, Process, mongo_program
 
 hypothesis.settings.register_profile("default", deadline=None, print_blob=True)
@@ -36,6 +37,14 @@ async def serving(data: Path, **flags) -> AsyncIterator[Server]:
         yield server
     finally:
         await server.stop()
+
+
+@pytest.fixture(autouse=True)
+def close_all():
+    """No test leaves a connection behind."""
+    yield
+    while Raw.all:
+        Raw.all.pop().close()
 
 
 @pytest.fixture(scope="session")

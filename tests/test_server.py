@@ -1,289 +1,26 @@
 """The real server as a process: HTTP, WebSocket, kill -9, a full disk, slow readers, attackers."""
 
 import asyncio
-import base64
 import contextlib
-import io
-import json
-import os
 import random
 import resource
 import signal
-import socket
 import struct
 import time
-from pathlib import Path
-from typing import ClassVar
 
-import numpy as np
 import pytest
-from PIL import Image
-from websockets.asyncio.client import connect as connect_websocket
-from websockets.exceptions import ConnectionClosed as WebSocketClosed
-from websockets.exceptions import InvalidStatus
 
-from polypaint import _codec, connect
+from polypaint import connect
 from polypaint.errors import SettingsError, StoreError, StoreFull
 from polypaint.paint import packets
 from polypaint.server import Server
 
 from .conftest import serving
+from .peers import Raw, memory
 from .processes import Process, http
 from .world import DATE, lobby
 
 RED = b"\xff\0\0\xff"
-
-
-class Raw:
-    """A TCP connection of bytes, with a timeout on everything."""
-
-    def __init__(self, address: str, buffer: int | None = None) -> None:
-        host, port = address.rsplit(":", 1)
-        self.socket = socket.socket()
-        if buffer:
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
-        self.socket.settimeout(15)
-        self.socket.connect((host, int(port)))
-        self.splitter = _codec.Splitter()
-        self.packets: list[bytes] = []
-        self.name = b""
-        Raw.all.append(self)
-
-    all: ClassVar[list["Raw"]] = []
-
-    def send(self, kind, *values) -> "Raw":
-        self.socket.sendall(kind.encode_request(DATE, self.name, *values))
-        return self
-
-    def next(self, kind=None) -> bytes:
-        """The next packet (of this type); b"" at the end."""
-        while True:
-            while self.packets:
-                packet = self.packets.pop(0)
-                if kind is None or packet[2] == kind.id:
-                    return packet
-            data = self.socket.recv(1 << 16)
-            if not data:
-                return b""
-            self.packets += self.splitter.feed(data)
-
-    def login(self, name: str, *, new: bool = True) -> "Raw":
-        self.name = name.encode()
-        if new:
-            self.send(packets.CREATE_ACCOUNT, "pw")
-        self.send(packets.CONNECTION, "pw")
-        assert packets.decode(self.next(packets.CONNECTION), True) == (0,)
-        return self
-
-    def at_end(self) -> bool:
-        """Has the server closed the connection?"""
-        with contextlib.suppress(ConnectionError):
-            while self.next():
-                pass
-        return True
-
-    def close(self) -> None:
-        self.socket.close()
-
-
-@pytest.fixture(autouse=True)
-def close_all():
-    """No test leaves a connection behind."""
-    yield
-    while Raw.all:
-        Raw.all.pop().close()
-
-
-# ---------------------------------------------------------------- HTTP
-async def test_http(tmp_path):
-    async with serving(tmp_path) as server:
-        web = server.addresses["web"]
-
-        async def get(path: str, **headers: str):
-            return await asyncio.to_thread(http, web + path, **headers)
-
-        assert await get("/healthz") == (200, b"ok\n")
-        assert await get("/readyz") == (200, b"ready\n")
-        metrics = (await get("/metrics"))[1]
-        for name in (
-            b"connections",
-            b"packets_total",
-            b"match_actions_total",
-            b"tank_moves_total",
-        ):
-            assert b"\npolypaint_%s 0.0\n" % name in metrics
-        assert json.loads((await get("/"))[1])["websocket"] == [
-            "/ws/paint",
-            "/ws/matches",
-            "/ws/tanks",
-        ]
-        assert (await get("/nothing"))[0] == 404
-        async with connect(server.addresses["paint"], "ada", "pw", create=True) as ada:
-            drawing = await ada.create("d/1 é")
-            await drawing.add_stroke(0, RED, 9, 9, [(10, 10), (100, 10)])
-            await drawing.add_stroke(0, b"\0\0\xff\x80", 5, 5, [(50, 50)])
-            await drawing.add_stroke(0, b"\0\0\xff\x80", 5, 5, [(9e9, 5e9)])
-            listing = json.loads((await get("/api/lobbies"))[1])
-            assert listing[0]["Filename"] == "d/1 é"
-            base = "/api/lobbies/d/1%20%C3%A9/canvas."
-            status, png = await get(base + "png")
-            image = np.array(Image.open(io.BytesIO(png)))
-            assert (status, image.shape) == (200, (720, 1280, 4))
-            assert image[10, 50].tolist() == [255, 0, 0, 255]
-            assert image[50, 50].tolist() == [127, 127, 255, 255]
-            assert b"<polyline" in (await get(base + "svg"))[1]
-            document = json.loads((await get(base + "json"))[1])
-            assert document["strokes"][0]["points"] == [[10, 10], [100, 10]]
-            assert (await get(base + "gif"))[0] == 404
-            await drawing.leave()
-            while server.paint.lobbies["d/1 é"].canvas is not None:
-                await asyncio.sleep(0.01)
-            assert (await get(base + "png"))[1] == png
-            pixel = await ada.create("p", "pixel")
-            await pixel.send_points(20, RED, [(30, 30)])
-            await pixel.create_selection(20, 20, 20, 20, 0)
-            status, png = await get("/api/lobbies/p/canvas.png")
-            assert np.array(Image.open(io.BytesIO(png)))[30, 30].tolist() == [255, 0, 0, 255]
-            assert b"data:image/png" in (await get("/api/lobbies/p/canvas.svg"))[1]
-            document = json.loads((await get("/api/lobbies/p/canvas.json"))[1])
-            assert base64.b64decode(document["png"]) == png
-
-
-def basic(name: str, password: str) -> str:
-    return "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()
-
-
-async def test_http_keeps_to_the_protection(tmp_path):
-    async with (
-        serving(tmp_path) as server,
-        connect(server.addresses["paint"], "ada", "pw", create=True) as ada,
-    ):
-        url = server.addresses["web"] + "/api/lobbies/d/canvas.png"
-
-        async def status(suffix: str = "", **headers: str) -> int:
-            return (await asyncio.to_thread(http, url + suffix, **headers))[0]
-
-        await ada.create("d", "stroke", "protected", "sesame")
-        assert await status() == 404
-        assert await status("?passcode=wrong") == 404
-        assert await status("?passcode=sesame") == 200
-        assert await status(x_passcode="sesame") == 200
-        await ada.protect("d", "private")
-        await ada.lobbies()
-        assert await status("?passcode=sesame") == 404
-        assert await status(authorization=basic("ada", "pw")) == 200
-        for wrong in (basic("ada", "no"), basic("bob", "pw"), "Basic !", "Basic /w==", "Bearer x"):
-            assert await status(authorization=wrong) == 404
-
-
-async def test_a_client_uploads_its_picture(tmp_path):
-    async with (
-        serving(tmp_path) as server,
-        connect(server.addresses["paint"], "bob", "pw", create=True) as bob,
-    ):
-        reader, writer = await asyncio.open_connection(*server.addresses["paint"].split(":"))
-        name = b"ada"
-        text = lobby("d", "ada", "pixel")
-        writer.write(
-            packets.CREATE_ACCOUNT.encode_request(DATE, name, "pw")
-            + packets.CONNECTION.encode_request(DATE, name, "pw")
-            + packets.LOBBY_CREATION.encode_request(DATE, name, text)
-            + packets.CREATE_SELECTION.encode_request(DATE, name, 0, 0, 5, 5, 0)
-            + packets.APPLY_FILTER_SELECTION.encode_request(DATE, name, "sepia")
-            + packets.REMOVE_SELECTION.encode_request(DATE, name)
-        )
-        await reader.readexactly(36)
-        while not server.paint.lobbies["d"].loaded.needs_client_snapshot:
-            await asyncio.sleep(0.01)
-        url = server.addresses["web"] + "/api/lobbies/d/canvas.png"
-
-        async def put(data: bytes, who: str = "ada", to: str = url) -> int:
-            headers = {"authorization": basic(who, "pw")}
-            return (await asyncio.to_thread(http, to, data, "PUT", **headers))[0]
-
-        picture = io.BytesIO()
-        Image.new("RGB", (1280, 720), (0, 128, 0)).save(picture, "PNG")
-        small = io.BytesIO()
-        Image.new("RGB", (12, 7)).save(small, "PNG")
-        assert await put(picture.getvalue()) == 409
-        joining = asyncio.ensure_future(bob.join("d"))
-        assert (await reader.readexactly(8))[2] == packets.UPDATE_DATABASE.id
-        assert await put(b"nonsense") == 400
-        assert await put(small.getvalue()) == 400
-        assert await put(picture.getvalue(), "bob") == 409
-        assert await put(picture.getvalue(), "eve") == 404
-        assert await put(picture.getvalue(), to=url.replace("/d/", "/e/")) == 404
-        assert await put(picture.getvalue()) == 204
-        drawing = await joining
-        assert (drawing.canvas.pixels == 0xFF008000).all()
-        writer.close()
-
-
-def test_a_head_that_trickles_and_a_body_that_is_too_large(process, monkeypatch):
-    host, port = process.web.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), 20) as sock:
-        sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n")
-        began = time.monotonic()
-        with contextlib.suppress(ConnectionError):
-            assert sock.recv(10) == b""
-        assert 5 < time.monotonic() - began < 15
-    with socket.create_connection((host, int(port)), 20) as sock:
-        sock.sendall(b"\x00\x01 nonsense\r\n\r\n")
-        assert sock.recv(100).startswith(b"HTTP/1.1 400")
-
-
-# ---------------------------------------------------------------- WebSocket
-async def test_websocket_rules(tmp_path):
-    async with serving(tmp_path) as server:
-        url = server.addresses["web"].replace("http", "ws") + "/ws/paint"
-        with pytest.raises(InvalidStatus) as refused:
-            await connect_websocket(url.replace("paint", "none"))
-        assert refused.value.response.status_code == 404
-        one = packets.CONNECTION.encode_request(DATE, b"ada", "pw")
-
-        async def code(*messages) -> int:
-            async with connect_websocket(url) as sock:
-                try:
-                    for message in messages:
-                        await sock.send(message)
-                    while True:
-                        await sock.recv()
-                except WebSocketClosed as closed:
-                    assert closed.rcvd is not None
-                    return closed.rcvd.code
-
-        assert await code("text") == 1003
-        assert await code(one + one) == 1007
-        assert await code(b"") == 1007
-        assert await code(one[:-1]) == 1007
-        assert await code(bytes(70_000)) == 1009
-        assert await code([bytes(40_000), bytes(40_000)]) == 1009
-        assert await code(one) == 1008
-        account = packets.CREATE_ACCOUNT.encode_request(DATE, b"ada", "pw")
-        async with connect_websocket(url) as sock:
-            await sock.send([account[:3], account[3:9], account[9:]])
-            assert packets.decode(await sock.recv(), True) == (0,)
-            await (await sock.ping())
-            await sock.send(one)
-            assert packets.decode(await sock.recv(), True) == (0,)
-
-
-async def test_a_websocket_too_many(tmp_path):
-    async with serving(tmp_path, connections_max=1) as server:
-        url = server.addresses["web"].replace("http", "ws") + "/ws/paint"
-        first = Raw(server.addresses["paint"])
-        while not server.paint.sessions:
-            await asyncio.sleep(0.01)
-        async with connect_websocket(url) as sock:
-            with pytest.raises(WebSocketClosed) as closed:
-                await sock.recv()
-            assert closed.value.rcvd is not None
-            assert closed.value.rcvd.code == 1013
-        reader, writer = await asyncio.open_connection(*server.addresses["paint"].split(":"))
-        with contextlib.suppress(ConnectionError):
-            assert await reader.read() == b""
-        writer.close()
-        first.close()
 
 
 # ---------------------------------------------------------------- start and stop
@@ -473,13 +210,6 @@ async def test_the_reserve_lets_everybody_go_on_looking(tmp_path):
 
 
 # ---------------------------------------------------------------- slow readers
-def memory(process: Process) -> int:
-    """Resident bytes."""
-    assert process.child is not None
-    pages = Path(f"/proc/{process.child.pid}/statm").read_text().split()[1]
-    return int(pages) * os.sysconf("SC_PAGESIZE")
-
-
 def test_a_slow_reader_costs_bounded_memory_and_is_closed(tmp_path):
     process = Process(tmp_path, "--slow-seconds", "2").start()
     ada, bob = Raw(process.paint).login("ada"), Raw(process.paint).login("bob")
@@ -521,90 +251,6 @@ def test_a_slow_reader_that_wakes_up_sees_the_canvas(process):
     for x in range(3):
         assert packets.decode(slow.next(packets.ADD_STROKE))[4][0][0] == x
     assert packets.decode(slow.next(packets.LOBBY_FREEZE_STATE), True) == (0,)
-
-
-class Frames:
-    """A WebSocket on a bare socket, which reads when it is told to and checks every frame."""
-
-    def __init__(self, process, name, buffer=4096):
-        host, port = process.web.removeprefix("http://").split(":")
-        self.socket = socket.socket()
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
-        self.socket.connect((host, int(port)))
-        self.socket.sendall(
-            b"GET /ws/paint HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-        )
-        self.name = name
-        self.data = b""
-        self.pongs = 0
-        self.packets = []
-        while b"\r\n\r\n" not in self.data:
-            self.data += self.socket.recv(100)
-        self.data = self.data.partition(b"\r\n\r\n")[2]
-        self.send(packets.CREATE_ACCOUNT, "pw").send(packets.CONNECTION, "pw")
-
-    def frame(self, opcode, data):
-        size = (
-            bytes([0x80 | len(data)])
-            if len(data) < 126
-            else b"\xfe" + struct.pack(">H", len(data))
-        )
-        self.socket.sendall(bytes([0x80 | opcode]) + size + bytes(4) + data)
-
-    def send(self, kind, *values):
-        self.frame(2, kind.encode_request(DATE, self.name, *values))
-        return self
-
-    def read(self, limit):
-        """At most so many bytes."""
-        self.data += self.socket.recv(limit)
-        while len(self.data) >= 4:
-            size, at = self.data[1], 2
-            if size == 126:
-                size, at = struct.unpack_from(">H", self.data, 2)[0], 4
-            if len(self.data) < at + size:
-                return
-            opcode, payload = self.data[0], self.data[at : at + size]
-            self.data = self.data[at + size :]
-            assert opcode in (0x82, 0x8A), "the stream is out of step"
-            if opcode == 0x8A:
-                self.pongs += 1
-            else:
-                assert len(_codec.split(payload)) == 1
-                self.packets.append(payload)
-
-
-def test_websocket_frames_stay_whole_whatever_the_socket_takes(process):
-    """Direct sends, what they leave over, private answers and pongs, to a reader in no hurry."""
-    rng = random.Random(5)
-    ada = Raw(process.paint).login("ada")
-    ada.send(packets.LOBBY_CREATION, lobby("d", "ada")).next(packets.LOBBY_CREATION)
-    slow = Frames(process, b"slow")
-    slow.send(packets.LOBBY_CONNECT, lobby("d"))
-    while [p[2] for p in slow.packets].count(packets.LOBBY_FREEZE_STATE.id) < 2:
-        slow.read(4096)
-    drawn = 400
-    for x in range(drawn):
-        ada.send(packets.ADD_STROKE, 0, RED, 1, 1, [[x, 0]] * rng.choice((1, 20, 250)))
-        if rng.random() < 0.3:
-            slow.frame(9, b"ping")
-        if rng.random() < 0.2:
-            slow.send(packets.LOBBY_FETCH)
-        if rng.random() < 0.5:
-            slow.read(rng.choice((10, 1000, 4000)))
-        if rng.random() < 0.3:
-            ada.send(packets.LOBBY_FETCH).next(packets.LOBBY_FETCH)
-    slow.socket.settimeout(20)
-
-    def strokes():
-        return [p for p in slow.packets if p[2] == packets.ADD_STROKE.id]
-
-    while len(strokes()) < drawn:
-        slow.read(65536)
-    assert [packets.decode(p)[4][0][0] for p in strokes()] == list(range(drawn))
-    assert slow.pongs > 50
-    slow.socket.close()
 
 
 # ---------------------------------------------------------------- attackers
@@ -756,21 +402,6 @@ async def test_stopping_twice_as_long_as_allowed(tmp_path, monkeypatch):
         connect(server.addresses["paint"], "bob", "pw", create=True) as bob,
     ):
         assert len((await bob.join("d")).canvas.strokes) == 1
-
-
-async def test_a_picture_of_a_busy_lobby_waits(tmp_path):
-    async with (
-        serving(tmp_path) as server,
-        connect(server.addresses["paint"], "ada", "pw", create=True) as ada,
-    ):
-        server.paint.heavy = -1
-        drawing = await ada.create("d", "pixel")
-        filled = [drawing.bucket_fill(1, 1, bytes([x, 0, 0, 255])) for x in range(20)]
-        while not server.paint.lobbies["d"].busy:
-            await asyncio.sleep(0)
-        url = server.addresses["web"] + "/api/lobbies/d/canvas.json"
-        assert (await asyncio.to_thread(http, url))[0] == 200
-        await asyncio.gather(*filled)
 
 
 def test_many_peers_are_sent_to_at_once(process):

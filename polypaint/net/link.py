@@ -7,8 +7,11 @@ Must never parse a message. Counterparts: the rooms' sessions; `tcp.py` and `web
 """
 
 import asyncio
+import contextlib
+import fcntl
 import socket
 import struct
+import termios
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -19,6 +22,11 @@ TAKE_BYTES: Final = 256 * 1024
 TRANSPORT_BYTES: Final = 256 * 1024
 RTT_OFFSET: Final = 68
 """Of tcpi_rtt (u32, µs) in the kernel's tcp_info."""
+ACKED_OFFSET: Final = 120
+"""Of tcpi_bytes_acked (u64)."""
+VANISHED_S: Final = 25.0
+CLOSE_S: Final = 5.0
+"""How long a peer that is being closed may take to read what it is still sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +46,13 @@ class Room:
 
 class Shell(Protocol):
     """Who runs the sessions, as links see it: `server.Server`."""
+
+    stopping: bool
+    """The server ends: peers are told to come back."""
+    slow_seconds: float
+    """How long a reader may take no byte."""
+    origins: frozenset[str]
+    """Other sites whose pages may connect in somebody's name."""
 
     def now(self) -> float:
         """Seconds on the server's clock."""
@@ -67,6 +82,8 @@ class Link:
         self.transport = transport
         self.paused_at: float | None = None
         self.session: Conversation | None = None
+        self.behind = False
+        """Is there something that was read, and that the session has not been told yet?"""
         self._reading = True
         self._checking = False
         self._handed = 0
@@ -75,14 +92,12 @@ class Link:
         self.direct = transport.get_extra_info("sslcontext") is None
         self._socket: socket.socket | None = transport.get_extra_info("socket")
         transport.set_write_buffer_limits(high=TRANSPORT_BYTES)
-        if self._socket is not None and self._socket.family != socket.AF_UNIX:
-            prepare(self._socket)
+        prepare(transport, shell.slow_seconds)
+        self._progress = Progress(transport, shell.now())
 
     def open(self) -> bool:
         """Have a session; False when the server takes no more."""
-        peer = self.transport.get_extra_info("peername")
-        address = peer[0] if isinstance(peer, tuple) else "local"
-        self.session = self.shell.connect(self, self.room, address)
+        self.session = self.shell.connect(self, self.room, peer_address(self.transport))
         if self.session is None:
             return False
         if self.direct and self._socket is not None:
@@ -95,7 +110,7 @@ class Link:
         self.shell.settle()
         self.shell.heard()
         session = self.session
-        if session is not None and session.busy == self._reading:
+        if session is not None and (session.busy or self.behind) == self._reading:
             self.update_reading()
 
     def update_reading(self) -> None:
@@ -103,12 +118,14 @@ class Link:
         session = self.session
         if session is None or self.transport.is_closing():
             return
-        if session.busy and self._reading:
-            self._reading = False
-            self.transport.pause_reading()
-        elif not session.busy and not self._reading:
-            self._reading = True
+        wanted = not session.busy and not self.behind
+        if wanted == self._reading:
+            return
+        self._reading = wanted
+        if wanted:
             self.transport.resume_reading()
+        else:
+            self.transport.pause_reading()
 
     def send(self) -> None:
         """Hand over what may be sent, as long as the transport takes it."""
@@ -169,7 +186,13 @@ class Link:
     def finish(self, reason: str) -> None:
         """Send what there is to say, then close."""
         self.say_last()
+        self.close()
+
+    def close(self) -> None:
+        """Close once the peer has taken what it was sent, or has had CLOSE_S to do it."""
+        self.indirect()
         self.transport.close()
+        self._loop.call_later(CLOSE_S, self.transport.abort)
 
     def say_last(self) -> None:
         """Hand over what there still is, as far as the transport takes it."""
@@ -183,6 +206,17 @@ class Link:
     def pause_writing(self) -> None:
         """The transport is full."""
         self.paused_at = self.shell.now()
+        self._progress.stuck_s(self.paused_at)
+
+    def stuck_s(self, now: float) -> float:
+        """Seconds for which the peer has taken nothing of what waits for it; to be asked often."""
+        if self.paused_at is None:
+            return 0.0
+        return min(self._progress.stuck_s(now), now - self.paused_at)
+
+    def reads_slowly(self, now: float, seconds: float) -> bool:
+        """Is there something that the peer has not taken yet, but it has taken a byte lately?"""
+        return self._progress.stuck_s(now) < seconds and self._progress.waiting
 
     def resume_writing(self) -> None:
         """The transport has room again."""
@@ -215,10 +249,72 @@ class Link:
         return float(struct.unpack_from("=I", info, RTT_OFFSET)[0]) * 1e-6
 
 
-def prepare(sock: socket.socket) -> None:
-    """No delay for small packets; keepalive, to find peers that are gone (section 4)."""
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option, seconds in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4)):
-        if hasattr(socket, option):
-            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), seconds)
+class Progress:
+    """Does a peer take what it is sent? What its kernel has acknowledged tells, and nothing else.
+
+    A transport that stays full proves nothing: who reads steadily, but slower than is sent, never
+    lets it drain.
+    """
+
+    def __init__(self, transport: asyncio.Transport, now: float) -> None:
+        self._transport = transport
+        self._socket: socket.socket | None = transport.get_extra_info("socket")
+        self._taken = self._measure()
+        self._since = now
+
+    def stuck_s(self, now: float) -> float:
+        """Seconds for which the peer has taken nothing, as far as the calls of this could see."""
+        taken = self._measure()
+        if taken != self._taken:
+            self._taken, self._since = taken, now
+        return now - self._since
+
+    @property
+    def waiting(self) -> bool:
+        """Is there something that the peer was sent and has not acknowledged?"""
+        if self._transport.get_write_buffer_size() or self._socket is None:
+            return True
+        try:
+            queued = fcntl.ioctl(self._socket.fileno(), termios.TIOCOUTQ, bytes(4))
+        except (OSError, ValueError):
+            return False
+        return bool(struct.unpack("=i", queued)[0])
+
+    def _measure(self) -> int:
+        """Something that changes with every byte that the peer takes."""
+        if self._socket is not None:
+            with contextlib.suppress(OSError, AttributeError):
+                size = ACKED_OFFSET + 8
+                info = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, size)
+                if len(info) == size:
+                    return int(struct.unpack_from("=Q", info, ACKED_OFFSET)[0])
+        return self._transport.get_write_buffer_size()
+
+
+def peer_address(transport: asyncio.Transport) -> str:
+    """The address of the peer, without its port."""
+    peer = transport.get_extra_info("peername")
+    return str(peer[0]) if isinstance(peer, tuple) else "local"
+
+
+def prepare(transport: asyncio.Transport, slow_seconds: float) -> None:
+    """No delay for small packets; a peer that has vanished is noticed within half a minute.
+
+    Keepalive finds one to whom nothing is sent, and TCP_USER_TIMEOUT one who acknowledges nothing.
+    The kernel counts readers that take no bytes among the latter, so they get slow_seconds.
+    """
+    sock: socket.socket | None = transport.get_extra_info("socket")
+    if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    with contextlib.suppress(OSError):  # the peer may be gone already
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        timeout_ms = round(1000 * max(VANISHED_S, slow_seconds - 5))
+        for option, value in (
+            ("TCP_KEEPIDLE", 10),
+            ("TCP_KEEPINTVL", 5),
+            ("TCP_KEEPCNT", 3),
+            ("TCP_USER_TIMEOUT", timeout_ms),
+        ):
+            if hasattr(socket, option):
+                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)

@@ -34,6 +34,12 @@ class TcpConnection(asyncio.Protocol):
             link.session.receive(data, self._shell.now())
             link.after()
 
+    def eof_received(self) -> bool:
+        """The peer says no more, so it is leaving: it gets what waits for it, if it takes it."""
+        if self._link is not None:
+            self._link.close()
+        return False
+
     def pause_writing(self) -> None:
         """See `asyncio.Protocol`."""
         if self._link is not None:

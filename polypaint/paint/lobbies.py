@@ -172,6 +172,8 @@ class Lobby:
         self.painters: frozenset[str] | None = None
         """Who alone may draw, for as long as a game says so; None: all members."""
         self.removed = False
+        self.repaints = 0
+        """How often the canvas became another one without a change of `seq`."""
         self._log = log
         self._shifts: list[tuple[str, float]] = []
         self._snapshot: tuple[int, list[bytes]] | None = None
@@ -352,6 +354,7 @@ class Lobby:
     def repainted(self) -> None:
         """The canvas is another, by no packet: what was made of it does not hold any more."""
         self._snapshot = None
+        self.repaints += 1
 
     # ------------------------------------------------------------ people
     @property

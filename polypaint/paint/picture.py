@@ -1,12 +1,14 @@
 """A canvas as a file that others can open: PNG, SVG, JSON.
 
-Pure work, and for a large canvas a lot of it: callers run it off the event loop, on a copy.
+Pure work, and for a large canvas a lot of it: callers run it in another process
+(`net/render_worker.py`).
 
-Must never import a session. Counterparts: `net/http.py` and `polypaint-fast export`.
+Must never import a session. Counterparts: `net/pictures.py` and `polypaint-fast export`.
 """
 
 import base64
 import io
+from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
@@ -14,7 +16,7 @@ import numpy.typing as npt
 import orjson
 from PIL import Image, ImageDraw
 
-from polypaint.errors import ProtocolError
+from polypaint.errors import PolypaintError, ProtocolError
 from polypaint.paint import packets
 from polypaint.paint.canvas import Canvas
 from polypaint.paint.lobbies import empty_canvas
@@ -23,6 +25,7 @@ from polypaint.paint.pixels import PixelCanvas, Pixels
 from polypaint.paint.strokes import StrokeCanvas
 
 FORMATS: Final = {"png": "image/png", "svg": "image/svg+xml", "json": "application/json"}
+SVG_END: Final = b"</svg>\n"
 COORDINATE_MAX: Final = 1e6
 """Coordinates of strokes are clamped to this before they are drawn."""
 
@@ -34,16 +37,34 @@ def canvas_from(mode: Mode, dump: tuple[dict[str, Any], list[bytes]]) -> Canvas:
     return canvas
 
 
-def render(canvas: Canvas, kind: str) -> bytes:
-    """The canvas as a file; kind: a key of FORMATS. Open selections are shown where they are."""
+class TooLarge(PolypaintError):
+    """A file would be larger than it may be."""
+
+
+def render(canvas: Canvas, kind: str, bytes_max: int | None = None) -> bytes:
+    """The canvas as a file; kind: a key of FORMATS. Open selections are shown where they are.
+
+    Raises TooLarge when the file has more than bytes_max; it is noticed on the way.
+    """
+    parts = []
+    size = 0
+    for part in _parts(canvas, kind):
+        parts.append(part)
+        size += len(part)
+        if bytes_max is not None and size > bytes_max:
+            raise TooLarge(f"the file has more than {bytes_max} bytes")
+    return b"".join(parts)
+
+
+def _parts(canvas: Canvas, kind: str) -> Iterator[bytes]:
     if isinstance(canvas, PixelCanvas):
         canvas = _settled(canvas)
-        return {"png": _png, "svg": _svg_of_pixels, "json": _json_of_pixels}[kind](canvas)
-    if isinstance(canvas, StrokeCanvas):
-        return {"png": _png_of_strokes, "svg": _svg_of_strokes, "json": _json_of_strokes}[kind](
-            canvas
-        )
-    raise AssertionError("there are two kinds of canvas")
+        yield {"png": _png, "svg": _svg_of_pixels, "json": _json_of_pixels}[kind](canvas)
+    elif isinstance(canvas, StrokeCanvas):
+        draw = {"png": _png_of_strokes, "svg": _svg_of_strokes, "json": _json_of_strokes}[kind]
+        yield from draw(canvas)
+    else:
+        raise AssertionError("there are two kinds of canvas")
 
 
 def raster(canvas: Canvas, scale: float = 1) -> Pixels:
@@ -101,7 +122,7 @@ def _svg_of_pixels(canvas: PixelCanvas) -> bytes:
         f'<image width="{canvas.length}" height="{canvas.width}" '
         f'href="data:image/png;base64,{picture}"/>'
     )
-    return _svg(canvas, body)
+    return _svg_head(canvas) + body.encode() + b"\n" + SVG_END
 
 
 def _json_of_pixels(canvas: PixelCanvas) -> bytes:
@@ -116,9 +137,9 @@ def _json_of_pixels(canvas: PixelCanvas) -> bytes:
 
 
 # ---------------------------------------------------------------- strokes
-def _strokes(canvas: StrokeCanvas) -> list[tuple[bytes, tuple[Any, ...]]]:
+def _strokes(canvas: StrokeCanvas) -> Iterator[tuple[bytes, tuple[Any, ...]]]:
     """(packet, (index, rgba, height, width, points)) of every stroke."""
-    return [(packet, packets.decode(packet)) for packet in canvas.strokes]
+    return ((packet, packets.decode(packet)) for packet in canvas.strokes)
 
 
 def _draw(canvas: StrokeCanvas, scale: float) -> Image.Image:
@@ -153,27 +174,30 @@ def _polyline(pen: Any, points: npt.NDArray[Any], fill: tuple[int, ...], size: f
         pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=fill)
 
 
-def _png_of_strokes(canvas: StrokeCanvas) -> bytes:
-    return _file(_draw(canvas, 1))
+def _png_of_strokes(canvas: StrokeCanvas) -> Iterator[bytes]:
+    yield _file(_draw(canvas, 1))
 
 
-def _svg_of_strokes(canvas: StrokeCanvas) -> bytes:
-    parts = ['<rect width="100%" height="100%" fill="white"/>']
+def _svg_of_strokes(canvas: StrokeCanvas) -> Iterator[bytes]:
+    yield _svg_head(canvas) + b'<rect width="100%" height="100%" fill="white"/>\n'
     for _, (_, rgba, height, width, points) in _strokes(canvas):
         flat = np.repeat(points, 2, axis=0) if len(points) == 1 else points
         listed = " ".join(f"{x:.7g},{y:.7g}" for x, y in flat.tolist())
         red, green, blue, alpha = rgba
-        parts.append(
+        yield (
             f'<polyline points="{listed}" fill="none" stroke="rgb({red},{green},{blue})" '
             f'stroke-opacity="{alpha / 255:.4g}" stroke-width="{max(height, width):.7g}" '
-            'stroke-linecap="round" stroke-linejoin="round"/>'
-        )
-    return _svg(canvas, "\n".join(parts))
+            'stroke-linecap="round" stroke-linejoin="round"/>\n'
+        ).encode()
+    yield SVG_END
 
 
-def _json_of_strokes(canvas: StrokeCanvas) -> bytes:
-    strokes = [
-        {
+def _json_of_strokes(canvas: StrokeCanvas) -> Iterator[bytes]:
+    head = {"mode": "stroke", "length": canvas.length, "width": canvas.width}
+    yield orjson.dumps(head)[:-1] + b',"strokes":['
+    comma = b""
+    for packet, (_, rgba, height, width, points) in _strokes(canvas):
+        stroke = {
             "author": packet[8 : 8 + packet[7]].decode(),
             "date": int.from_bytes(packet[3:7], "little"),
             "rgba": list(rgba),
@@ -181,20 +205,14 @@ def _json_of_strokes(canvas: StrokeCanvas) -> bytes:
             "width": width,
             "points": np.ascontiguousarray(points, np.float32),
         }
-        for packet, (_, rgba, height, width, points) in _strokes(canvas)
-    ]
-    document = {
-        "mode": "stroke",
-        "length": canvas.length,
-        "width": canvas.width,
-        "strokes": strokes,
-    }
-    return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+        yield comma + orjson.dumps(stroke, option=orjson.OPT_SERIALIZE_NUMPY)
+        comma = b","
+    yield b"]}"
 
 
-def _svg(canvas: Canvas, body: str) -> bytes:
+def _svg_head(canvas: Canvas) -> bytes:
     length, width = canvas.length, canvas.width
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{length:g}" height="{width:g}" '
-        f'viewBox="0 0 {length:g} {width:g}">\n{body}\n</svg>\n'
+        f'viewBox="0 0 {length:g} {width:g}">\n'
     ).encode()

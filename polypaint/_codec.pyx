@@ -1356,6 +1356,21 @@ cdef class Outbox:
             self._collect(subscription)
             del relay.subscriptions[self.id]
 
+    def drop(self):
+        """The peer is gone: it is given nothing more, and nothing is kept for it."""
+        cdef Relay relay
+        if self.lobby is not None:
+            del self.lobby.relay.subscriptions[self.id]
+            self.lobby = None
+        for relay in self.channels:
+            del relay.subscriptions[self.id]
+        self.channels = {}
+        self.staged = []
+        self.sealed = []
+        self.ready = deque()
+        self.rest = None
+        self.queued = self.replaying = 0
+
     @property
     def attached(self) -> bool:
         """Is this peer given what a lobby says?"""

@@ -12,6 +12,7 @@ from typing import Any, Final
 from polypaint._codec import Turn
 from polypaint.budget import WorkQueue
 from polypaint.log import Log
+from polypaint.memory import UNLIMITED, Memory
 from polypaint.settings import Settings
 from polypaint.timers import Timer, Timers
 
@@ -23,17 +24,23 @@ LOOPBACK: Final = frozenset({"::1", "::ffff:127.0.0.1", "", "local"})
 class Ground:
     """See the module. epoch: the UTC time, in seconds, at which `now` is 0.
 
-    notify: called without arguments when a turn has something to flush.
+    notify: called without arguments when a turn has something to flush. memory_max: bytes that
+    large things may take together.
     """
 
     def __init__(
-        self, settings: Settings, epoch: float = 0, notify: Callable[[], None] | None = None
+        self,
+        settings: Settings,
+        epoch: float = 0,
+        notify: Callable[[], None] | None = None,
+        memory_max: int = UNLIMITED,
     ) -> None:
         self.settings = settings
         self.epoch = epoch
         self.notify = notify or _nobody
         self.turn = Turn(self.notify)
         self.work = WorkQueue(self.turn)
+        self.memory = Memory(memory_max)
         self.log = Log()
         self.timers = Timers()
         self.effects: list[Any] = []

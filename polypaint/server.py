@@ -40,6 +40,7 @@ from polypaint.errands import Errands
 from polypaint.errors import SettingsError, StoreFull
 from polypaint.flush import Flusher
 from polypaint.ground import Ground
+from polypaint.machine import memory_ceiling
 from polypaint.matches.games import Game, fault
 from polypaint.matches.service import MatchService
 from polypaint.net.http import web_port
@@ -100,7 +101,8 @@ class Server:
         epoch = time.time() - self._loop.time()
         self._folder = DataFolder(settings.data, settings.durability, settings.store)
         self.store, self.journal = self._folder.store, self._folder.journal
-        self.ground = Ground(settings, epoch, lambda: self.flusher.schedule())
+        memory_max = memory_ceiling(settings.memory_max)
+        self.ground = Ground(settings, epoch, lambda: self.flusher.schedule(), memory_max)
         self.book = Book(self.ground)
         self.bus = LocalBus(self.ground.turn)
         self.paint = PaintService(self.ground)
@@ -419,6 +421,14 @@ class Server:
             ("read_only", "1 while the disk is full.", lambda: self.ground.read_only),
         ):
             Gauge(f"polypaint_{name}", says, registry=self.registry).set_function(value)
+        memory = Gauge(
+            "polypaint_memory_bytes",
+            "What large things take, against memory_max.",
+            ["kind"],
+            registry=self.registry,
+        )
+        for kind in self.ground.memory.used:
+            memory.labels(kind).set_function(partial(self.ground.memory.used.__getitem__, kind))
         self.registry.register(_Counters(self))
 
     def _tanks_alive(self) -> int:

@@ -9,7 +9,7 @@ Must never import anything of this package but `errors`.
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import ByteSize, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -87,6 +87,11 @@ class Settings(BaseSettings):
         64, ge=1, description="Connections of one address that have not logged in (not loopback)."
     )
     lobbies_max: int = Field(100_000, ge=1, description="Drawings that are kept.")
+    memory_max: ByteSize | None = Field(
+        None,
+        gt=0,
+        description="For drawings and what is sent of them, e.g. 512MiB; default: half of all.",
+    )
     matches_max: int = Field(20_000, ge=1, description="Matches at the same time.")
     address_matches_max: int = Field(
         64, ge=1, description="Matches of one address that nobody has joined yet (not loopback)."

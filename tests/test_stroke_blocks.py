@@ -94,12 +94,14 @@ def test_blocks_are_a_list(seed: int) -> None:
         patch.setattr(stroke_blocks, "BLOCK_STROKES", rng.choice((2, 4, 9)))
         patch.setattr(stroke_blocks, "BLOCK_BYTES", rng.choice((400, 1 << 18)))
         patch.setattr(stroke_blocks, "FEW", 2)
+        patch.setattr(stroke_blocks, "PIECES_MAX", rng.choice((1, 3)))
         strokes, model = Strokes(), Model()
         for made in range(120):
             one_change(rng, strokes, model, made)
             if rng.random() < 0.2:
                 joined = strokes.joined(ADD.id)
-                assert joined == strokes.joined(ADD.id)
+                again = strokes.joined(ADD.id)
+                assert [a for a, b in zip(joined, again, strict=True) if a is not b] == []
                 assert b"".join(joined) == b"".join(_codec.numbered(model.packets, ADD.id))
                 assert strokes.joined_size == sum(map(len, joined))
                 assert strokes.unjoined == 0
@@ -150,7 +152,7 @@ def test_snapshots_share_what_has_not_changed() -> None:
         snapshot = canvas.snapshot(0)
         made |= {id(chunk): chunk for chunk in snapshot}
         assert [a for a, b in zip(first[1:21], snapshot[1:21], strict=True) if a is not b] == []
-    assert sum(map(len, made.values())) < 2 * canvas.bytes_used
+    assert sum(map(len, made.values())) < 1.6 * canvas.bytes_used
     whole = b"".join(_codec.numbered(canvas.strokes.all(), ADD.id))
     assert b"".join(canvas.snapshot(0)[1:]) == whole
 

@@ -114,4 +114,15 @@ class Canvas(Protocol):
 
     @property
     def memory_used(self) -> int:
-        """About how much memory the drawing takes, without what is kept for a snapshot."""
+        """About how much memory it takes, selections too, without what a snapshot keeps."""
+
+    @property
+    def selections_used(self) -> int:
+        """How much of that selections take."""
+
+    @property
+    def snapshot_growth(self) -> int:
+        """About how much memory the next `snapshot` would take more."""
+
+    def growth(self, packet: bytes) -> int:
+        """About how much more memory the canvas would take after `apply`; 0 for next to none."""

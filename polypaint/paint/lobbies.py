@@ -8,7 +8,8 @@ Must never import a session or do I/O. Counterparts: `service.py` moves people, 
 Protocol: docs/protocol.md, sections 5, 6, 9.
 """
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
@@ -17,10 +18,11 @@ import orjson
 from polypaint import _codec
 from polypaint._codec import Outbox, Relay, Turn
 from polypaint.accounts import is_clean
-from polypaint.errors import ProtocolError, Stale, StoreError
+from polypaint.errors import ProtocolError, Refused, Stale, StoreError
 from polypaint.log import RECORD, Log
+from polypaint.memory import Kind, Memory
 from polypaint.paint import packets
-from polypaint.paint.canvas import Applied, Canvas
+from polypaint.paint.canvas import LENGTH, WIDTH, Applied, Canvas
 from polypaint.paint.packets import (
     ADD_STROKE,
     CODEC,
@@ -32,8 +34,9 @@ from polypaint.paint.packets import (
     RESET_CANVAS,
     Mode,
     Packet,
+    Passing,
 )
-from polypaint.paint.pixels import PixelCanvas
+from polypaint.paint.pixels import PIXEL_BYTES, PixelCanvas
 from polypaint.paint.strokes import StrokeCanvas
 
 FILENAME_BYTES_MAX: Final = 128
@@ -43,6 +46,12 @@ STRICTNESS: Final = {"public": 0, "protected": 1, "private": 2}
 RUN_MAX: Final = 256
 """Strokes that are taken together."""
 WINDOW_S_MIN: Final = 0.05
+HELD_MAX: Final = 256
+"""Packets that one frozen client may have waiting."""
+HELD_BYTES_MAX: Final = 4 << 20
+"""Their bytes."""
+WEIGH_BYTES: Final = 256 << 10
+"""How much is logged until the canvas is weighed again."""
 CHECKPOINT_BYTES: Final = 8 << 20
 """A drawing is stored again when its log since the last time is longer than this."""
 
@@ -116,7 +125,7 @@ class LobbyInfo:
         return {key: values[key] for key in packets.INFO_KEYS}
 
 
-class Guest(Protocol):
+class Guest(Hashable, Protocol):
     """Who can be in a lobby, as lobbies see it."""
 
     outbox: Outbox
@@ -137,7 +146,8 @@ class Member:
 
     shifted_at: when they were last sent a replay; loading: replays that they have not confirmed;
     confirming: nor that it came in mid-session; behind: they drew before they confirmed, so they
-    need another; again: they need another as soon as this one is on its way.
+    need another; again: they need another as soon as this one is on its way; warned_at: when they
+    were last told that there is no memory.
     """
 
     guest: Guest
@@ -146,12 +156,20 @@ class Member:
     confirming: bool = False
     behind: bool = False
     again: bool = False
+    warned_at: float = float("-inf")
 
 
 class Lobby:
     """One drawing and the people at it. canvas: None while the drawing is only in the store."""
 
-    def __init__(self, number: int, info: LobbyInfo, log: Log, turn: Turn) -> None:
+    def __init__(
+        self,
+        number: int,
+        info: LobbyInfo,
+        log: Log,
+        turn: Turn,
+        memory: Memory | None = None,
+    ) -> None:
         self.number = number
         self.info = info
         self.canvas: Canvas | None = None
@@ -163,7 +181,7 @@ class Lobby:
         self.saved_seq = -1
         self.unsaved_from: int | None = None
         self.unsaved_bytes = 0
-        self.held: list[tuple[Guest, bytes]] = []
+        self.held: deque[tuple[Guest, bytes]] = deque()
         self.waited_for: set[Member] = set()
         self.busy = False
         """Is its canvas being worked on elsewhere? Nobody may touch it then."""
@@ -174,7 +192,15 @@ class Lobby:
         self.removed = False
         self.repaints = 0
         """How often the canvas became another one without a change of `seq`."""
+        self.memory_used = 0
+        """Of the canvas, when it was last weighed; it is kept when the canvas is unloaded."""
+        self.crowded = False
+        """Would a snapshot take more memory than there is? Then growth is looked at closely."""
         self._log = log
+        self._memory = memory or Memory()
+        self._counted: dict[Kind, int] = {"canvases": 0, "selections": 0}
+        self._weigh_at = WEIGH_BYTES
+        self._held_by: dict[Guest, tuple[int, int]] = {}
         self._shifts: list[tuple[str, float]] = []
         self._snapshot: tuple[int, list[bytes]] | None = None
 
@@ -186,10 +212,31 @@ class Lobby:
             self.unsaved_from = self._log.batch
         self.unsaved_bytes += len(packet) + RECORD.size
         self._log.add(self.number, self.seq, packet)
+        if self.unsaved_bytes > self._weigh_at:
+            self.weigh()
+
+    def weigh(self) -> None:
+        """Say what the canvas takes by now, unless it is being worked on."""
+        if self.busy:
+            return
+        self._weigh_at = self.unsaved_bytes + WEIGH_BYTES
+        used = selections = 0
+        if self.canvas is not None:
+            self.memory_used = used = self.canvas.memory_used
+            selections = self.canvas.selections_used
+        self._count("canvases", used - selections)
+        self._count("selections", selections)
+        self.crowded = self._memory.lacks(self.joining_growth, used) > 0
+
+    def _count(self, kind: Kind, now: int) -> None:
+        if now != self._counted[kind]:
+            self._memory.change(kind, now - self._counted[kind])
+            self._counted[kind] = now
 
     def found(self, date: int) -> None:
         """Begin the log of a new lobby with an empty canvas."""
         self.canvas = empty_canvas(self.info.drawing_mode)
+        self.weigh()
         text = orjson.dumps(self.info.json(show_passcode=True)).decode()
         self.record(LOBBY_CREATION.encode_request(date, self.info.owner.encode(), text))
 
@@ -311,11 +358,14 @@ class Lobby:
             self.relay.put(applied.packet, member.guest.outbox)
             if kind.shifts:
                 self._shifted(member.guest.name, now)
+            if kind.passing is Passing.FIXED:
+                self.weigh()
         if applied.correction:
             member.guest.outbox.push(applied.correction)
 
     def released(self, told: bytes) -> None:
         """A leaving member's selection has ended: tell the others in that member's name."""
+        self.weigh()
         if told:
             self.record(told)
             self.relay.put(told)
@@ -345,6 +395,27 @@ class Lobby:
         return self._snapshot[1]
 
     @property
+    def kept_snapshot(self) -> list[bytes] | None:
+        """The snapshot that is there, of whatever state."""
+        return self._snapshot[1] if self._snapshot is not None else None
+
+    def forget_snapshot(self) -> None:
+        """Give back the memory of what is kept for the next snapshot."""
+        self._snapshot = None
+        if self.canvas is not None:
+            self.canvas.forget_snapshot()
+
+    @property
+    def joining_growth(self) -> int:
+        """About how much memory it takes to have somebody join.
+
+        For a drawing that has not been in memory since the server started, that is not known: 0.
+        """
+        if self.canvas is None:
+            return 2 * self.memory_used
+        return self.canvas.snapshot_growth if self.snapshot_cost else 0
+
+    @property
     def snapshot_cost(self) -> int:
         """See `canvas.Canvas.snapshot_cost`; nothing when the snapshot is there."""
         if self._snapshot is not None and self._snapshot[0] == self.seq:
@@ -355,6 +426,39 @@ class Lobby:
         """The canvas is another, by no packet: what was made of it does not hold any more."""
         self._snapshot = None
         self.repaints += 1
+
+    # ------------------------------------------------------------ packets that wait
+    def hold(self, guest: Guest, packet: bytes) -> None:
+        """Keep a packet until everybody may draw again. Raises Refused when it is too much."""
+        count, size = self._held_by.get(guest, (0, 0))
+        if count >= HELD_MAX or size + len(packet) > HELD_BYTES_MAX:
+            raise Refused(f"frozen, and {count} packets of {size} bytes are waiting already")
+        if self._memory.lacks(len(packet), size):
+            raise Refused("frozen, and there is no memory for what waits")
+        self.held.append((guest, packet))
+        self._hold(guest, 1, len(packet))
+
+    def holds(self, guest: Guest) -> bool:
+        """Do packets of this guest wait?"""
+        return guest in self._held_by
+
+    def next_held(self) -> tuple[Guest, bytes]:
+        """The packet that has waited longest; it does not wait any more."""
+        guest, packet = self.held.popleft()
+        self._hold(guest, -1, -len(packet))
+        return guest, packet
+
+    def forget_held(self, guest: Guest) -> None:
+        """Drop what waits of a guest who was put out."""
+        if guest in self._held_by:
+            self._hold(guest, *(-by for by in self._held_by[guest]))
+            self.held = deque(entry for entry in self.held if entry[0] is not guest)
+
+    def _hold(self, guest: Guest, packets: int, size: int) -> None:
+        count, before = self._held_by.pop(guest, (0, 0))
+        if count + packets:
+            self._held_by[guest] = (count + packets, before + size)
+        self._memory.change("held", size)
 
     # ------------------------------------------------------------ people
     @property
@@ -369,6 +473,7 @@ class Lobby:
     def unload(self) -> None:
         """Forget the canvas: the store has it."""
         self.canvas = None
+        self.weigh()
         self._snapshot = None
         self._shifts = []
 
@@ -376,3 +481,8 @@ class Lobby:
 def empty_canvas(mode: Mode) -> Canvas:
     """A new canvas of 1280 × 720."""
     return PixelCanvas() if mode is Mode.PIXEL else StrokeCanvas()
+
+
+def empty_bytes(mode: Mode) -> int:
+    """About how much memory a new canvas takes."""
+    return int(PIXEL_BYTES * LENGTH * WIDTH) if mode is Mode.PIXEL else 0

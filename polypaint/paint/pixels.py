@@ -42,6 +42,7 @@ from polypaint.paint.packets import (
 Pixels: TypeAlias = npt.NDArray[np.uint32]
 Rectangle: TypeAlias = tuple[int, int, int, int]
 WHITE: Final = 0xFFFFFFFF
+PIXEL_BYTES: Final = 4
 BAND_PIXELS: Final = 1 << 17
 """Work on a large canvas is done in bands of so many: to copy or free it in one piece would keep
 the interpreter, and so the event loop, for too long."""
@@ -364,6 +365,29 @@ class PixelCanvas:
     def memory_used(self) -> int:
         """See `canvas.Canvas.memory_used`."""
         return self.bytes_used
+
+    @property
+    def selections_used(self) -> int:
+        """See `canvas.Canvas.selections_used`."""
+        return sum(f.source.nbytes for f in self.floating.values())
+
+    @property
+    def snapshot_growth(self) -> int:
+        """See `canvas.Canvas.snapshot_growth`: a picture may take more or less than its pixels."""
+        return self.pixels.nbytes
+
+    def growth(self, packet: bytes) -> int:
+        """See `canvas.Canvas.growth`. While a canvas is resized, the old one is still there."""
+        kind = packet[2]
+        if kind in (RESIZE_CANVAS.id, RESIZE_CANVAS_INT.id):
+            length, width = map(whole, packets.decode(packet))
+            return PIXEL_BYTES * length * width
+        if kind == CREATE_SELECTION.id:
+            x, y, length, width = map(whole, packets.decode(packet)[:4])
+            columns = min(x + length, int(self.length)) - max(x, 0)
+            rows = min(y + width, int(self.width)) - max(y, 0)
+            return PIXEL_BYTES * max(0, columns) * max(0, rows)
+        return 0
 
 
 _APPLY: Final = {

@@ -25,7 +25,7 @@ from polypaint.paint.asking import Askings
 from polypaint.paint.canvas import Canvas
 from polypaint.paint.channels import GENERAL, Channels
 from polypaint.paint.effects import LoadCanvas, RemoveCanvas, SaveCanvas, Work, WorkFailed
-from polypaint.paint.lobbies import Lobby, LobbyInfo, Member, empty_canvas
+from polypaint.paint.lobbies import Lobby, LobbyInfo, Member, empty_bytes, empty_canvas
 from polypaint.paint.packets import (
     CHANNEL_MESSAGE,
     FETCH_DATABASE,
@@ -36,10 +36,9 @@ from polypaint.paint.packets import (
     LOBBY_PLAYER_KICK,
     PACKETS,
 )
+from polypaint.paint.replays import Replays
 from polypaint.paint.session import Session
 
-HELD_MAX: Final = 256
-"""Packets that one frozen client may have waiting."""
 FREEZE_S: Final = 10.0
 HEAVY: Final = 1_000_000
 """Work on a canvas that takes more nanoseconds is done off the event loop."""
@@ -48,6 +47,9 @@ CREATED, CONNECTED, EXISTS, DOES_NOT_EXIST = range(4)
 FULL: Final = (
     "The server's disk is full. You can look and chat; drawing goes on when there is room."
 )
+NO_MEMORY: Final = "The server has no memory for this at the moment. Try again later."
+WARN_S: Final = 10.0
+"""How often somebody is told that there is no memory."""
 
 
 class PaintService:
@@ -70,6 +72,7 @@ class PaintService:
         self._loading: dict[Lobby, list[Callable[[float], None]]] = {}
         self._removing: set[Lobby] = set()
         self.askings = Askings(ground, self._welcome)
+        self.replays = Replays(ground.memory)
 
     @property
     def read_only(self) -> bool:
@@ -91,11 +94,13 @@ class PaintService:
     def disconnected(self, session: Session, now: float) -> None:
         """The connection is gone, whoever closed it."""
         self.sessions.discard(session)
+        self.replays.end(session)
         self.ground.gone(session.address, stranger=not session.name)
         if session.name:
             self.leave(session, now)
             self.channels.disconnect_all(session)
             self.presence.let_go(session.name, session)
+        session.outbox.drop()
 
     # ------------------------------------------------------------ lobbies: coming and going
     def create(self, session: Session, info: LobbyInfo, now: float) -> None:
@@ -111,6 +116,8 @@ class PaintService:
             self._enter(session, lobby, created=True, passcode="", now=now)
         elif lobby is not None or len(self.lobbies) >= self.settings.lobbies_max:
             self._answer(session, LOBBY_CREATION, EXISTS, now)
+        elif not self.replays.has_room(empty_bytes(info.drawing_mode)):
+            self._turn_away(session, created=True, now=now, reason=NO_MEMORY)
         else:
             lobby = self._new_lobby(self._next_number, info)
             lobby.found(self.ground.date(now))
@@ -130,17 +137,29 @@ class PaintService:
     def _enter(
         self, session: Session, lobby: Lobby, created: bool, passcode: str, now: float
     ) -> None:
-        """Join a lobby that exists, once its canvas is in memory."""
-        if lobby.busy:
+        """Join a lobby that exists, once its canvas is in memory.
+
+        Who has not read the last canvas waits for the next one until they have.
+        """
+        later = partial(self._enter_later, session, lobby, created, passcode)
+        if session.outbox.replaying:
             session.waiting = True
-            lobby.when_free(partial(self._enter_later, session, lobby, created, passcode), now)
-            return
-        if lobby.canvas is None:
+            session.outbox.push_call(lambda: later(session.taken_at))
+        elif lobby.busy:
+            session.waiting = True
+            lobby.when_free(later, now)
+        elif not self.replays.has_room(lobby.joining_growth, lobby.memory_used, keep=lobby):
+            self._turn_away(session, created, now, NO_MEMORY)
+            self._left(lobby, now)
+        elif lobby.canvas is None:
+            session.waiting = True
             self._load(lobby).append(
                 partial(self._enter_loaded, session, lobby, created, passcode)
             )
-            session.waiting = True
-            return
+        else:
+            self._enter_now(session, lobby, created, now)
+
+    def _enter_now(self, session: Session, lobby: Lobby, created: bool, now: float) -> None:
         kind, status = (LOBBY_CREATION, CREATED) if created else (LOBBY_CONNECT, CONNECTED)
         self._answer(session, kind, status, now)
         member = self._join(session, lobby, now)
@@ -181,9 +200,11 @@ class PaintService:
             self._turn_away(session, created, now)
         self.resume(session, now)
 
-    def _turn_away(self, session: Session, created: bool, now: float) -> None:
+    def _turn_away(self, session: Session, created: bool, now: float, reason: str = "") -> None:
         kind, status = (LOBBY_CREATION, EXISTS) if created else (LOBBY_CONNECT, DOES_NOT_EXIST)
         self._answer(session, kind, status, now)
+        if reason:
+            self._notice(session, GENERAL, reason, now)
 
     def canvas_loaded(
         self, lobby: Lobby, now: float, dump: tuple[dict[str, Any], list[bytes]] | None
@@ -205,6 +226,7 @@ class PaintService:
     def _loaded(self, lobby: Lobby, canvas: Canvas | None, now: float) -> None:
         """A drawing is in memory; None: it is not to be had. Who has waited for it goes on."""
         lobby.canvas = canvas
+        lobby.weigh()
         for waiter in self._loading.pop(lobby):
             waiter(now)
         if lobby.canvas is not None and not lobby.members:
@@ -278,12 +300,8 @@ class PaintService:
         self.channels.show_lobby(info.filename, info.sole_viewer)
         others = [m for name, m in lobby.members.items() if name != info.owner]
         if info.locks_out(before):
-            reason = LOBBY_PLAYER_KICK.encode_reply(
-                self.ground.date(now), self.settings.kick_reason
-            )
             for member in others:
-                member.guest.outbox.push(reason)
-                self.leave(self._session(member), now)
+                self._put_out(lobby, member, self.settings.kick_reason, now)
         else:
             text = orjson.dumps(info.settled | {"Passcode": ""}).decode()
             told = LOBBY_INFO_CHANGE.encode_reply(
@@ -432,7 +450,7 @@ class PaintService:
         if lobby is None or member is None:
             raise Refused("not in a lobby")
         if lobby.frozen or self.read_only:
-            self.hold(session, lobby, packet)
+            lobby.hold(session, packet)
             return
         self._draw(lobby, member, packet, now)
 
@@ -440,6 +458,8 @@ class PaintService:
         """The ADD_STROKE at packets[start:], many at once: how many were taken; 0: use `draw`."""
         lobby, member = session.lobby, session.member
         if lobby is None or member is None or lobby.waited_for or self.ground.read_only:
+            return 0
+        if lobby.crowded or self.ground.memory.tight:
             return 0
         taken = lobby.add_strokes(member, packets, start, now)
         if taken:
@@ -456,6 +476,12 @@ class PaintService:
         except Stale:
             self.resync(lobby, member, now)
             return
+        growth = lobby.loaded.growth(packet)
+        if growth:  # there must be room to show it to somebody, too
+            growth += lobby.joining_growth
+            if not self.replays.has_room(growth, lobby.memory_used, keep=lobby):
+                self._no_memory(lobby, member, now)
+                return
         then = partial(self._drawn, lobby, member, packet)
         failed = partial(self._not_drawn, lobby, member, packet)
         work = partial(lobby.attempt, packet, doubtful)
@@ -483,11 +509,12 @@ class PaintService:
         self._session(member).reject(packet, "the server could not draw this", now)
         self.resync(lobby, member, now)
 
-    def hold(self, session: Session, lobby: Lobby, packet: bytes) -> None:
-        """Keep a frozen client's packet until the lobby thaws. Raises Refused when it is many."""
-        if sum(guest is session for guest, _ in lobby.held) >= HELD_MAX:
-            raise Refused(f"frozen, and {HELD_MAX} packets are waiting already")
-        lobby.held.append((session, packet))
+    def _no_memory(self, lobby: Lobby, member: Member, now: float) -> None:
+        """What somebody has drawn takes more memory than there is: it does not count."""
+        if now - member.warned_at > WARN_S:
+            member.warned_at = now
+            self._notice(self._session(member), GENERAL, NO_MEMORY, now)
+        self.resync(lobby, member, now)
 
     # ------------------------------------------------------------ late join and resync
     def _welcome(self, lobby: Lobby, member: Member, now: float) -> None:
@@ -516,16 +543,19 @@ class PaintService:
             self._put_out(lobby, member, "The server could not show this drawing.", now)
 
     def _put_out(self, lobby: Lobby, member: Member, reason: str, now: float) -> None:
-        """Have a member leave."""
+        """Have a member leave; what they have drawn and still waits does not count."""
         told = LOBBY_PLAYER_KICK.encode_reply(self.ground.date(now), reason)
         member.guest.outbox.push(told)
+        lobby.forget_held(member.guest)
         self.leave(self._session(member), now)
 
     def _send_replay(self, lobby: Lobby, member: Member, chunks: list[bytes], now: float) -> None:
         if lobby.members.get(member.guest.name) is not member:
+            self.replays.unwanted(lobby)
             return
         date = self.ground.date(now)
         outbox = member.guest.outbox
+        self.replays.begin(member.guest, lobby, chunks)
         member.shifted_at = now
         member.loading += 1
         self._freeze(member.guest, True, now)
@@ -549,6 +579,7 @@ class PaintService:
 
     def _replayed(self, session: Session, lobby: Lobby, member: Member) -> None:
         """All of a replay is on its way."""
+        self.replays.end(session)
         if member.again:
             member.again = False
             self.resync(lobby, member, session.taken_at)
@@ -572,6 +603,7 @@ class PaintService:
         """A reader has too much waiting: instead of it, it will get the canvas as it is then."""
         lobby, member = session.lobby, session.member
         session.outbox.shed()
+        self.replays.end(session)
         if lobby is not None and member is not None:
             self.counters["resyncs"] += 1
             session.outbox.push_call(partial(self._catch_up, session, lobby, member))
@@ -596,7 +628,7 @@ class PaintService:
             if lobby.busy:
                 lobby.when_free(partial(self._go_on, lobby), now)
                 return
-            guest, packet = lobby.held.pop(0)
+            guest, packet = lobby.next_held()
             session = self._session_of(guest)
             member = lobby.members.get(guest.name) or Member(guest)
             if packet[2] == LOBBY_CONNECT.id:
@@ -645,6 +677,7 @@ class PaintService:
     def _dump(self, lobby: Lobby, now: float) -> None:
         canvas = lobby.loaded
         lobby.unsaved_bytes = 0
+        lobby.weigh()
         then = partial(self._save, lobby, lobby.seq, self.log.batch)
         failed = partial(self._not_dumped, lobby)
         self._work(lobby, canvas.size_cost, canvas.dump, then, failed, now)
@@ -692,6 +725,7 @@ class PaintService:
     def _unload(self, lobby: Lobby, now: float) -> None:
         """Forget a canvas: the store has it."""
         canvas = lobby.loaded
+        self.replays.forget(lobby)
         lobby.unload()
         self._work(lobby, canvas.free_cost, canvas.free, _ignore, _ignore, now)
 
@@ -739,7 +773,9 @@ class PaintService:
 
     # ------------------------------------------------------------ small things
     def _new_lobby(self, number: int, info: LobbyInfo) -> Lobby:
-        lobby = self.lobbies[info.filename] = Lobby(number, info, self.log, self.turn)
+        lobby = self.lobbies[info.filename] = Lobby(
+            number, info, self.log, self.turn, self.ground.memory
+        )
         self._next_number = max(self._next_number, number + 1)
         return lobby
 

@@ -114,7 +114,7 @@ class Session(Conversation):
     @property
     def held(self) -> bool:
         """Do packets of this session wait for its lobby to thaw? Later ones wait behind them."""
-        return self.lobby is not None and any(guest is self for guest, _ in self.lobby.held)
+        return self.lobby is not None and self.lobby.holds(self)
 
     def lost(self, now: float) -> None:
         """See `Conversation.lost`."""
@@ -287,7 +287,7 @@ class Session(Conversation):
         values = packets.LOBBY_CONNECT.decode_object(packet)
         lobby = self.lobby
         if lobby is not None and lobby.info.filename == values["Filename"] and self.held:
-            self.service.hold(self, lobby, packet)
+            lobby.hold(self, packet)
         else:
             self.service.enter(self, values["Filename"], values["Passcode"], now)
 
@@ -315,7 +315,7 @@ class Session(Conversation):
         if self.member is None or not self.member.loading:
             raise ProtocolError("nothing to confirm: no canvas is being loaded")
         if self.lobby is not None and self.held and self.member not in self.lobby.waited_for:
-            self.service.hold(self, self.lobby, packet)
+            self.lobby.hold(self, packet)
         else:
             self.service.confirmed(self, now)
 

@@ -17,6 +17,8 @@ BLOCK_STROKES: Final = 1024
 BLOCK_BYTES: Final = 256 << 10
 FEW: Final = 16
 """Up to so many strokes are deleted from a block one by one; more by copying it."""
+PIECES_MAX: Final = 16
+"""Of a block; then they are made anew, as one."""
 BLOCK_NS: Final = 100
 """About how long it takes to look at a block, or to give it another place."""
 STROKE_NS: Final = 60
@@ -29,11 +31,13 @@ class Block:
     """Strokes that stand together.
 
     start: position of the first; size: their bytes; holders: for each who holds it, None when
-    nobody holds any; held: how many are held; joined: see `Strokes.joined`, made when the block
-    began at joined_at.
+    nobody holds any; held: how many are held. joined: see `Strokes.joined`: pieces of the first
+    joined_count strokes, made when the block began at joined_at.
     """
 
-    __slots__ = ("held", "holders", "joined", "joined_at", "packets", "size", "start")
+    __slots__ = (
+        "held", "holders", "joined", "joined_at", "joined_count", "packets", "size", "start",
+    )  # fmt: skip
 
     def __init__(self, packets: list[bytes], size: int, start: int) -> None:
         self.packets = packets
@@ -41,8 +45,18 @@ class Block:
         self.start = start
         self.holders: list[str | None] | None = None
         self.held = 0
-        self.joined: bytes | None = None
-        self.joined_at = 0
+        self.joined: list[bytes] = []
+        self.joined_count = 0
+        self.joined_at = start
+
+    @property
+    def unjoined(self) -> int:
+        """Bytes of which there is no piece."""
+        if self.joined_at != self.start:
+            return self.size
+        if self.joined_count == len(self.packets):
+            return 0
+        return self.size - sum(map(len, self.joined))
 
 
 class Strokes(Sequence[bytes]):
@@ -120,8 +134,6 @@ class Strokes(Sequence[bytes]):
         block.size += size
         if block.holders is not None:
             block.holders += [None] * len(packets)
-        if block.joined is not None:
-            self._changed(block)
         self._count += len(packets)
         self.size += size
 
@@ -209,9 +221,11 @@ class Strokes(Sequence[bytes]):
         self.size += size
 
     def _changed(self, block: Block) -> None:
-        if block.joined is not None:
-            self.joined_size -= len(block.joined)
-            block.joined = None
+        """What was made of it does not hold any more; what is appended changes nothing of it."""
+        self.joined_size -= sum(map(len, block.joined))
+        block.joined = []
+        block.joined_count = 0
+        block.joined_at = block.start
 
     def _renumber(self, number: int) -> None:
         """Blocks from this one on have moved."""
@@ -350,16 +364,28 @@ class Strokes(Sequence[bytes]):
 
     # ------------------------------------------------------------ what a newcomer is sent
     def joined(self, type_id: int) -> list[bytes]:
-        """All strokes as packets of this type with their positions as index, a piece a block."""
-        pieces = []
+        """All strokes as packets of this type with their positions as index, in a few pieces.
+
+        Only what is new since the last time is made; the other pieces are the same objects.
+        """
+        pieces: list[bytes] = []
         for block in self._blocks:
-            if block.joined is None or block.joined_at != block.start:
+            if block.joined_at != block.start:
                 self._changed(block)
-                (block.joined,) = _codec.numbered(block.packets, type_id, 1 << 62, block.start)
-                block.joined_at = block.start
-                self.joined_size += len(block.joined)
-            pieces.append(block.joined)
+            if block.joined_count < len(block.packets):
+                if len(block.joined) >= PIECES_MAX:
+                    self._changed(block)
+                self._join_rest(block, type_id)
+            pieces += block.joined
         return pieces
+
+    def _join_rest(self, block: Block, type_id: int) -> None:
+        """Make a piece of the strokes of which there is none."""
+        done = block.joined_count
+        rest = block.packets[done:] if done else block.packets
+        block.joined += _codec.numbered(rest, type_id, 1 << 62, block.start + done)
+        block.joined_count = len(block.packets)
+        self.joined_size += len(block.joined[-1])
 
     def forget_joined(self) -> None:
         """Give back the memory of what `joined` has kept."""
@@ -369,11 +395,7 @@ class Strokes(Sequence[bytes]):
     @property
     def unjoined(self) -> int:
         """Bytes that `joined` would have to make."""
-        return sum(
-            block.size
-            for block in self._blocks
-            if block.joined is None or block.joined_at != block.start
-        )
+        return sum(block.unjoined for block in self._blocks)
 
 
 def _start(block: Any) -> int:

@@ -250,6 +250,18 @@ class StrokeCanvas:
         """See `canvas.Canvas.memory_used`."""
         return self.strokes.size + STROKE_BYTES * len(self.strokes)
 
+    selections_used = 0
+
+    @property
+    def snapshot_growth(self) -> int:
+        """See `canvas.Canvas.snapshot_growth`."""
+        return self.strokes.unjoined
+
+    def growth(self, packet: bytes) -> int:
+        """See `canvas.Canvas.growth`."""
+        grows = packet[2] in (ADD_STROKE.id, INSERT_STROKE.id, REPLACE_STROKE.id)
+        return STROKE_BYTES + len(packet) if grows else 0
+
 
 _APPLY: Final = {
     ADD_STROKE.id: StrokeCanvas._add,

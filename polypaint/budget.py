@@ -105,6 +105,32 @@ class WorkQueue:
                     yield worker
 
 
+class Rates:
+    """A bucket of tokens for each of many, by name: see `Bucket`.
+
+    Those who have not been here for long are forgotten; by then their buckets are full.
+    """
+
+    def __init__(self, rate: float, burst: float) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._buckets: dict[str, Bucket] = {}
+
+    def __len__(self) -> int:
+        return len(self._buckets)
+
+    def charge(self, name: str, now: float) -> float:
+        """Take one of this one's tokens, see `Bucket.charge`."""
+        bucket = self._buckets.pop(name, None) or Bucket(self._rate, self._burst, now)
+        self._buckets[name] = bucket
+        wait = bucket.charge(now)
+        for _ in range(2):  # a few at a time, the longest unused first
+            oldest = next(iter(self._buckets))
+            if self._buckets[oldest].full(now):
+                del self._buckets[oldest]
+        return wait
+
+
 def _is_heavy(worker: Worker, now: float) -> bool:
     return now - worker.heavy_at < HEAVY_S
 
@@ -135,6 +161,11 @@ class Bucket:
         self._refill(now)
         self._left -= tokens
         return max(0.0, -self._left / self._rate)
+
+    def full(self, now: float) -> bool:
+        """Are all tokens there?"""
+        self._refill(now)
+        return self._left >= self._burst
 
     def _refill(self, now: float) -> None:
         self._left = min(self._burst, self._left + (now - self._at) * self._rate)

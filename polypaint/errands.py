@@ -27,6 +27,7 @@ from polypaint.net.passwords import Passwords
 from polypaint.paint import effects as paint_effects
 from polypaint.paint.lobbies import Lobby
 from polypaint.paint.service import PaintService, attempted
+from polypaint.paint.work_queue import WorkQueue
 from polypaint.store import Store, StoredLobby
 from polypaint.workers import pool, spare_cores
 
@@ -71,14 +72,16 @@ class Errands:
         self._flusher = flusher
         self._links = links
         self._loop = asyncio.get_running_loop()
-        self._canvases = pool("canvas", spare_cores())
+        threads = max(2, spare_cores())
+        self._canvases = pool("canvas", threads)
+        self._waiting_work = WorkQueue(threads)
         self._tasks: set[asyncio.Task[None]] = set()
         self._settling = False
 
     @property
     def under_way(self) -> bool:
         """Is something still being done?"""
-        return bool(self._tasks)
+        return bool(self._tasks) or len(self._waiting_work) > 0
 
     def settle(self) -> None:
         """Carry out everything that the rooms have asked for."""
@@ -286,7 +289,12 @@ class Errands:
         self._flusher.trim(before if needed is None else min(before, needed))
 
     def _work(self, effect: paint_effects.Work) -> None:
-        self._spawn(self._worked(effect))
+        self._waiting_work.add(effect)
+        self._begin_work()
+
+    def _begin_work(self) -> None:
+        while (effect := self._waiting_work.next()) is not None:
+            self._spawn(self._worked(effect))
 
     async def _worked(self, effect: paint_effects.Work) -> None:
         try:
@@ -295,6 +303,9 @@ class Errands:
             self._paint.work_failed(effect, error, self._now())
         else:
             self._paint.worked(effect, outcome, self._now())
+        finally:
+            self._waiting_work.done(effect)
+            self._begin_work()
         self.settle()
 
     def _work_failed(self, effect: paint_effects.WorkFailed) -> None:

@@ -41,7 +41,7 @@ class Ground:
         self.turn = Turn(self.notify)
         self.work = WorkQueue(self.turn)
         self.memory = Memory(memory_max)
-        self.log = Log()
+        self.log = Log(notify=self.notify)
         self.timers = Timers()
         self.effects: list[Any] = []
         self.read_only = False

@@ -8,7 +8,7 @@ Must never do I/O. Counterparts: `store.Journal` keeps batches, `recovery.py` re
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -22,14 +22,20 @@ DOCUMENTS: Final = 0xFFFF_FFFF
 
 @dataclass(slots=True)
 class Log:
-    """Records of the turn, for one commit. batch: its number in the journal; size: their bytes."""
+    """Records of the turn, for one commit. batch: its number in the journal; size: their bytes.
+
+    notify: called without arguments when the first record of a turn arrives.
+    """
 
     batch: int = 1
     records: list[bytes] = field(default_factory=list)
     size: int = 0
+    notify: Callable[[], None] | None = None
 
     def add(self, number: int, seq: int, record: bytes) -> None:
         """One more record of this stream."""
+        if not self.records and self.notify is not None:
+            self.notify()
         self.records.append(RECORD.pack(len(record), number, seq) + record)
         self.size += len(record)
 

@@ -106,8 +106,10 @@ class Server:
         self.book = Book(self.ground)
         self.bus = LocalBus(self.ground.turn)
         self.paint = PaintService(self.ground)
+        games = installed()
+        self.paint.games = frozenset(games)
         self.matches = MatchService(
-            self.ground, self.book, self.bus, installed(), random.SystemRandom(), random.Random
+            self.ground, self.book, self.bus, games, random.SystemRandom(), random.Random
         )
         self.tanks = TankService(
             self.ground,

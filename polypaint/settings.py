@@ -87,6 +87,9 @@ class Settings(BaseSettings):
         64, ge=1, description="Connections of one address that have not logged in (not loopback)."
     )
     lobbies_max: int = Field(100_000, ge=1, description="Drawings that are kept.")
+    account_lobbies_max: int = Field(
+        1000, ge=1, description="Drawings of one account that are kept."
+    )
     memory_max: ByteSize | None = Field(
         None,
         gt=0,

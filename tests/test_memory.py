@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
+import orjson
 import pytest
 
 from polypaint import machine
@@ -384,7 +385,7 @@ def test_what_waits_of_somebody_who_was_put_out_is_not_drawn(kicked: bool) -> No
     assert [guest.name for guest, _ in lobby.held] == ["bob"]
     if kicked:
         rules = dict(zip(packets.INFO_KEYS, ("d", "ada", "private", ""), strict=True))
-        ada.send(packets.LOBBY_INFO_CHANGE, packets.orjson.dumps(rules).decode())
+        ada.send(packets.LOBBY_INFO_CHANGE, orjson.dumps(rules).decode())
     else:
         bob.send(LOBBY_DISCONNECT)
         eve.send(FETCH_DATABASE)

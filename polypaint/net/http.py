@@ -5,9 +5,9 @@ Counterparts: `http_protocol.py` speaks HTTP, `websocket.py` takes over upgraded
 """
 
 import asyncio
-import heapq
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
+from itertools import islice
 from typing import Any, Final, Protocol
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -162,13 +162,13 @@ class Pages:
         return await self._keep("lobbies", made)
 
     def _listing(self, name: str) -> Response:
-        active = [
+        visible = (
             lobby
-            for lobby in self._site.paint.lobbies.values()
-            if lobby.members and (lobby.info.protection != "private" or lobby.info.owner == name)
-        ]
+            for lobby in self._site.paint.directory
+            if lobby.info.protection != "private" or lobby.info.owner == name
+        )
         shown = []
-        for lobby in heapq.nlargest(LISTED_MAX, active, key=lambda lobby: lobby.active_at):
+        for lobby in islice(visible, LISTED_MAX):
             entry: dict[str, Any] = lobby.info.json(show_passcode=False)
             if name and (name in lobby.members or lobby.info.admits(name, "")):
                 entry["Clients"] = list(lobby.members)

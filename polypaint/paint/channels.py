@@ -86,7 +86,7 @@ class Channel:
     def entry(self) -> bytes:
         """What CHANNEL_FETCH shows of it, as JSON; made once for each change."""
         if not self._entry:
-            self._entry = orjson.dumps({"Name": self.name, "Clients": _fitting(self.members)})
+            self._entry = orjson.dumps({"Name": self.name, "Clients": fitting_names(self.members)})
         return self._entry
 
 
@@ -183,12 +183,12 @@ class Channels:
         """
         if self._open is None:
             shared = (c for c in self._channels.values() if not c.owner and c is not self._general)
-            self._open = list(_whole(c.entry for c in shared))
+            self._open = list(whole_entries(c.entry for c in shared))
         own = dict(self._of_owner.get(listener.name, ()))
         here = self._channels.get(inside) if inside is not None else None
         own |= {here.name: here} if here is not None and here.owner else {}
         entries = [self._general.entry, *(c.entry for c in own.values()), *self._open]
-        return b"[" + b",".join(_whole(entries)) + b"]"
+        return b"[" + b",".join(whole_entries(entries)) + b"]"
 
     # ------------------------------------------------------------ small things
     def _has_room(self, listener: Listener) -> bool:
@@ -222,7 +222,7 @@ class Channels:
             self._open = None
 
 
-def _whole(entries: Iterable[bytes]) -> Iterable[bytes]:
+def whole_entries(entries: Iterable[bytes]) -> Iterable[bytes]:
     """As many entries, from the first, as fit into one packet."""
     size = 2
     for entry in entries:
@@ -232,7 +232,7 @@ def _whole(entries: Iterable[bytes]) -> Iterable[bytes]:
         yield entry
 
 
-def _fitting(names: Iterable[str]) -> list[str]:
+def fitting_names(names: Iterable[str]) -> list[str]:
     """As many names, from the first, as fit into an entry, however JSON writes them."""
     fitting: list[str] = []
     size = 0

@@ -11,7 +11,7 @@ Protocol: docs/protocol.md, sections 5, 6, 9.
 from collections import deque
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import orjson
 
@@ -46,6 +46,8 @@ STRICTNESS: Final = {"public": 0, "protected": 1, "private": 2}
 RUN_MAX: Final = 256
 """Strokes that are taken together."""
 WINDOW_S_MIN: Final = 0.05
+ACTIVITY_S: Final = 0.5
+"""How often a list of lobbies is told that somebody draws."""
 HELD_MAX: Final = 256
 """Packets that one frozen client may have waiting."""
 HELD_BYTES_MAX: Final = 4 << 20
@@ -176,7 +178,13 @@ class Lobby:
         self.members: dict[str, Member] = {}
         self.relay = Relay(turn)
         self.seq = 0
-        self.active_at = 0.0
+        self.on_change: Callable[[Lobby], None] = _nobody
+        """Called when its members or its rules have changed."""
+        self.on_activity: Callable[[Lobby], None] = _nobody
+        """Called when somebody draws, at most every ACTIVITY_S."""
+        self.on_unsaved: Callable[[Lobby, int], None] = _ignore
+        """Called when the journal has to keep its log, with the first batch that it needs."""
+        self._active_at = float("-inf")
         self.saving = False
         self.saved_seq = -1
         self.unsaved_from: int | None = None
@@ -209,11 +217,17 @@ class Lobby:
         """Add whole packets to the log: they are journaled before anybody sees them."""
         self.seq += 1
         if self.unsaved_from is None:
-            self.unsaved_from = self._log.batch
+            self.need_journal(self._log.batch)
         self.unsaved_bytes += len(packet) + RECORD.size
         self._log.add(self.number, self.seq, packet)
         if self.unsaved_bytes > self._weigh_at:
             self.weigh()
+
+    def need_journal(self, batch: int | None) -> None:
+        """From this batch on; None: the store has everything."""
+        self.unsaved_from = batch
+        if batch is not None:
+            self.on_unsaved(self, batch)
 
     def weigh(self) -> None:
         """Say what the canvas takes by now, unless it is being worked on."""
@@ -243,6 +257,7 @@ class Lobby:
     def change_info(self, info: LobbyInfo, date: int) -> None:
         """Other rules of entry."""
         self.info = info
+        self.on_change(self)
         text = orjson.dumps(info.settled).decode()
         name = info.owner.encode()
         self.record(LOBBY_INFO_CHANGE.encode_request(date, name, text))
@@ -347,12 +362,14 @@ class Lobby:
         joined = accepted[0] if len(accepted) == 1 else b"".join(accepted)
         self.record(joined)
         self.relay.put(joined, guest.outbox)
-        self.active_at = now
+        if now - self._active_at > ACTIVITY_S:
+            self.active(now)
         return len(accepted)
 
     def tell(self, applied: Applied, member: Member, kind: Packet, now: float) -> None:
         """The canvas has accepted a packet: record it and put it before the others."""
-        self.active_at = now
+        if now - self._active_at > ACTIVITY_S:
+            self.active(now)
         if applied.packet:
             self.record(applied.packet)
             self.relay.put(applied.packet, member.guest.outbox)
@@ -466,9 +483,21 @@ class Lobby:
         """Does everybody wait for somebody to load the canvas?"""
         return bool(self.waited_for)
 
-    def listing(self, show_passcode: bool) -> dict[str, Any]:
-        """What LOBBY_FETCH shows."""
-        return {**self.info.json(show_passcode), "Clients": list(self.members)}
+    def active(self, now: float) -> None:
+        """Somebody draws."""
+        self._active_at = now
+        self.on_activity(self)
+
+    def add_member(self, member: Member) -> None:
+        """Somebody has come."""
+        self.members[member.guest.name] = member
+        self.on_change(self)
+
+    def remove_member(self, member: Member) -> None:
+        """Somebody has left."""
+        del self.members[member.guest.name]
+        self.waited_for.discard(member)
+        self.on_change(self)
 
     def unload(self) -> None:
         """Forget the canvas: the store has it."""
@@ -476,6 +505,14 @@ class Lobby:
         self.weigh()
         self._snapshot = None
         self._shifts = []
+
+
+def _nobody(_lobby: Lobby) -> None:
+    """Whom a lobby tells that nobody lists."""
+
+
+def _ignore(_lobby: Lobby, _batch: int) -> None:
+    """The same."""
 
 
 def empty_canvas(mode: Mode) -> Canvas:

@@ -14,8 +14,6 @@ from enum import Enum
 from struct import Struct
 from typing import Any, Final
 
-import orjson
-
 from polypaint import _codec, strictjson
 from polypaint.errors import ProtocolError
 
@@ -157,22 +155,6 @@ class Packet:
 def decode(packet: bytes, reply: bool = False) -> tuple[Any, ...]:
     """The values in a packet's data, see `_codec.Codec.decode`. Raises ProtocolError."""
     return CODEC.decode(packet, reply)
-
-
-def cut_listing(entries: list[dict[str, Any]]) -> bytes:
-    """JSON of as many entries, from the first, as fit into one packet."""
-    text = orjson.dumps(entries)
-    if len(text) <= DATA_BYTES_MAX:
-        return text
-    parts: list[bytes] = []
-    size = 2
-    for entry in entries:
-        part = orjson.dumps(entry)
-        if size + len(part) + 1 > DATA_BYTES_MAX:
-            break
-        parts.append(part)
-        size += len(part) + 1
-    return b"[" + b",".join(parts) + b"]"
 
 
 # ---------------------------------------------------------------- layouts that several share

@@ -8,9 +8,10 @@ Must never do I/O. Counterpart: `server.py` runs it; the tests' simulation runs 
 Protocol: docs/protocol.md, sections 4-7.
 """
 
+import re
+from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import partial
-from itertools import chain
 from typing import Any, Final
 
 import numpy as np
@@ -18,12 +19,15 @@ import numpy.typing as npt
 import orjson
 
 from polypaint.accounts import Presence
+from polypaint.budget import Rates
+from polypaint.effects import Rejected
 from polypaint.errors import Refused, Stale
 from polypaint.ground import Ground
 from polypaint.paint import packets
 from polypaint.paint.asking import Askings
 from polypaint.paint.canvas import Canvas
 from polypaint.paint.channels import GENERAL, Channels
+from polypaint.paint.directory import Directory, Unsaved
 from polypaint.paint.effects import LoadCanvas, RemoveCanvas, SaveCanvas, Work, WorkFailed
 from polypaint.paint.lobbies import Lobby, LobbyInfo, Member, empty_bytes, empty_canvas
 from polypaint.paint.packets import (
@@ -37,7 +41,7 @@ from polypaint.paint.packets import (
     PACKETS,
 )
 from polypaint.paint.replays import Replays
-from polypaint.paint.session import Session
+from polypaint.paint.session import NOTED_EVERY, Session
 
 FREEZE_S: Final = 10.0
 HEAVY: Final = 1_000_000
@@ -48,6 +52,16 @@ FULL: Final = (
     "The server's disk is full. You can look and chat; drawing goes on when there is room."
 )
 NO_MEMORY: Final = "The server has no memory for this at the moment. Try again later."
+CREATIONS: Final = (1.0, 60.0)
+"""Drawings a second, and at once, that an account may create; then it is slowed down."""
+GUESSES: Final = (2.0, 20.0)
+"""The same for joining a drawing that is not there, or with a passcode that is wrong."""
+ADDRESS_GUESSES: Final = (10.0, 100.0)
+"""The same for all accounts of an address."""
+GUESS_S_MAX: Final = 10.0
+"""The longest that anybody waits for it."""
+CODE: Final = re.compile("[0-9A-Z]{6,}")
+"""Of a match."""
 WARN_S: Final = 10.0
 """How often somebody is told that there is no memory."""
 
@@ -63,14 +77,22 @@ class PaintService:
         self.effects = ground.effects
         self.timers = ground.timers
         self.presence: Presence[Session] = Presence()
+        self.directory = Directory(self.settings.expose_passcodes, self.settings.hide_private)
+        self.unsaved = Unsaved()
         self.lobbies: dict[str, Lobby] = {}
         self.channels = Channels(ground.turn, self.lobbies)
         self.sessions: set[Session] = set()
         self.heavy = HEAVY
+        self.games = frozenset({"dessin"})
+        """Games whose matches have drawings: the names of these are theirs alone."""
         self.counters = {"packets": 0, "rejected": 0, "resyncs": 0, "evicted": 0}
         self._next_number = 1
         self._loading: dict[Lobby, list[Callable[[float], None]]] = {}
         self._removing: set[Lobby] = set()
+        self._owned: Counter[str] = Counter()
+        self._creating = Rates(*CREATIONS)
+        self._guessing = Rates(*GUESSES)
+        self._guessing_from = Rates(*ADDRESS_GUESSES)
         self.askings = Askings(ground, self._welcome)
         self.replays = Replays(ground.memory)
 
@@ -114,15 +136,29 @@ class PaintService:
             if changed != lobby.info:
                 lobby.change_info(changed, self.ground.date(now))
             self._enter(session, lobby, created=True, passcode="", now=now)
-        elif lobby is not None or len(self.lobbies) >= self.settings.lobbies_max:
-            self._answer(session, LOBBY_CREATION, EXISTS, now)
-        elif not self.replays.has_room(empty_bytes(info.drawing_mode)):
-            self._turn_away(session, created=True, now=now, reason=NO_MEMORY)
+        elif lobby is not None or self._is_reserved(info.filename):
+            self._turn_away(session, created=True, now=now)
+        elif reason := self._no_more(session, info):
+            self._turn_away(session, True, now, reason)
         else:
             lobby = self._new_lobby(self._next_number, info)
             lobby.found(self.ground.date(now))
             self._answer(session, LOBBY_CREATION, CREATED, now)
             self._join(session, lobby, now)
+            session.delay(self._creating.charge(session.name, now), now)
+
+    def _is_reserved(self, filename: str) -> bool:
+        """Is this a name for the drawing of a match: a game, and the code of the match?"""
+        game, _, code = filename.rpartition("-")
+        return game in self.games and CODE.fullmatch(code) is not None
+
+    def _no_more(self, session: Session, info: LobbyInfo) -> str:
+        """Why this person may not have another drawing; empty if they may."""
+        if len(self.lobbies) >= self.settings.lobbies_max:
+            return f"The server keeps {self.settings.lobbies_max} drawings and no more."
+        if self._owned[session.name] >= self.settings.account_lobbies_max:
+            return f"You have {self.settings.account_lobbies_max} drawings, which is the limit."
+        return "" if self.replays.has_room(empty_bytes(info.drawing_mode)) else NO_MEMORY
 
     def enter(self, session: Session, filename: str, passcode: str, now: float) -> None:
         """LOBBY_CONNECT (sections 5, 6)."""
@@ -131,8 +167,22 @@ class PaintService:
             self._answer(session, LOBBY_CONNECT, CONNECTED, now)
         elif lobby is None or not lobby.info.admits(session.name, passcode):
             self._answer(session, LOBBY_CONNECT, DOES_NOT_EXIST, now)
+            self._guess(session, now)
         else:
             self._enter(session, lobby, created=False, passcode=passcode, now=now)
+
+    def _guess(self, session: Session, now: float) -> None:
+        """Somebody names lobbies or passcodes that are not: who does it often is slowed down."""
+        wait = self._guessing.charge(session.name, now)
+        if self.ground.is_stranger(session.address):
+            wait = max(wait, self._guessing_from.charge(session.address, now))
+        if wait > 0:
+            session.guesses += 1
+            if session.guesses % NOTED_EVERY == 1:
+                reason = "names drawings or passcodes that are not"
+                what = str(LOBBY_CONNECT.id)
+                self.effects.append(Rejected(session, what, reason, session.guesses))
+            session.delay(min(wait, GUESS_S_MAX), now)
 
     def _enter(
         self, session: Session, lobby: Lobby, created: bool, passcode: str, now: float
@@ -241,8 +291,7 @@ class PaintService:
         if not lobby.members:
             self.channels.open_lobby(lobby.info.filename, lobby.info.sole_viewer)
         member = Member(session)
-        lobby.members[session.name] = member
-        lobby.active_at = now
+        lobby.add_member(member)
         session.lobby, session.member = lobby, member
         session.outbox.attach(lobby.relay)
         self.channels.enter_lobby(session, lobby.info.filename)
@@ -257,8 +306,7 @@ class PaintService:
             return
         session.lobby = session.member = None
         was_frozen = lobby.frozen
-        del lobby.members[session.name]
-        lobby.waited_for.discard(member)
+        lobby.remove_member(member)
         session.outbox.detach()
         self.channels.leave_lobby(session, lobby.info.filename)
         self.askings.gone(lobby, member)
@@ -332,6 +380,12 @@ class PaintService:
                 self._next_number, LobbyInfo(filename, owner, "stroke", "protected", passcode)
             )
             lobby.found(self.ground.date(now))
+        elif lobby.info.owner != owner and lobby.info.passcode != passcode:
+            taken = Refused(
+                "a drawing of somebody else has the name of a match's; it stays theirs"
+            )
+            self._report(lobby, taken)
+            return
         elif clear:
             lobby.when_free(partial(self._wipe, lobby), now)
         lobby.painters = painters
@@ -352,6 +406,7 @@ class PaintService:
         if lobby is None:
             return
         self._removing.add(lobby)
+        self._owned[lobby.info.owner] -= 1
         told = lobby.end(self.ground.date(now), reason)
         for member in list(lobby.members.values()):
             member.guest.outbox.push(told)
@@ -363,6 +418,7 @@ class PaintService:
         """The store has forgotten a drawing, or could not; then it is tried again."""
         if ok:
             self._removing.discard(lobby)
+            lobby.need_journal(None)
         else:
             again = RemoveCanvas(lobby)
             self.timers.at(now + SAVE_AGAIN_S, lambda _now: self.effects.append(again))
@@ -708,7 +764,7 @@ class PaintService:
             self.timers.at(now + SAVE_AGAIN_S, partial(self.save, lobby))
             return
         lobby.saved_seq = effect.seq
-        lobby.unsaved_from = None if lobby.seq == effect.seq else effect.batch
+        lobby.need_journal(None if lobby.seq == effect.seq else effect.batch)
         self.askings.stored(lobby, now)
         if not lobby.members:
             self._emptied(lobby, now)
@@ -732,9 +788,10 @@ class PaintService:
     @property
     def journal_from(self) -> int:
         """The first batch of the journal that is still needed."""
-        lobbies = chain(self.lobbies.values(), self._removing)
-        needed = (x.unsaved_from for x in lobbies if x.unsaved_from is not None)
-        return min(needed, default=self.log.batch)
+        first = self.unsaved.first()
+        if first is None or first.unsaved_from is None:
+            return self.log.batch
+        return first.unsaved_from
 
     def turn_read_only(self, now: float) -> None:
         """The disk is full: nobody draws until there is room, and everybody is told."""
@@ -757,25 +814,14 @@ class PaintService:
                 if not lobby.members:
                     lobby.when_free(partial(self._left, lobby), now)
 
-    # ------------------------------------------------------------ lists
-    def lobby_listing(self, name: str) -> list[dict[str, Any]]:
-        """The active lobbies as LOBBY_FETCH shows them, most recently active first."""
-        active = [
-            lobby
-            for lobby in self.lobbies.values()
-            if lobby.members and not self._hidden(lobby.info, name)
-        ]
-        active.sort(key=lambda lobby: -lobby.active_at)
-        return [lobby.listing(self.settings.expose_passcodes) for lobby in active]
-
-    def _hidden(self, info: LobbyInfo, name: str) -> bool:
-        return self.settings.hide_private and info.protection == "private" and info.owner != name
-
     # ------------------------------------------------------------ small things
     def _new_lobby(self, number: int, info: LobbyInfo) -> Lobby:
         lobby = self.lobbies[info.filename] = Lobby(
             number, info, self.log, self.turn, self.ground.memory
         )
+        lobby.on_change, lobby.on_activity = self.directory.changed, self.directory.touched
+        lobby.on_unsaved = self.unsaved.add
+        self._owned[info.owner] += 1
         self._next_number = max(self._next_number, number + 1)
         return lobby
 

@@ -65,6 +65,8 @@ class Session(Conversation):
         self._rejected: deque[float] = deque()
         self._rejected_count = 0
         self._chat = Bucket(*CHAT, now)
+        self.guesses = 0
+        """How often they named a drawing or passcode that is not, when that was often already."""
         self._set_deadline(now)
 
     # ------------------------------------------------------------ in
@@ -299,8 +301,9 @@ class Session(Conversation):
     @handles(packets.LOBBY_FETCH)
     def _lobby_fetch(self, packet: bytes, now: float) -> None:
         _conforms(packet)
-        listing = self.service.lobby_listing(self.name)
-        self._list(packets.LOBBY_FETCH, listing, now)
+        listing = self.service.directory.text(self.name)
+        self.ground.turn.spent += len(listing) // COPIES
+        self.outbox.push(packets.LOBBY_FETCH.encode_list(self.ground.date(now), listing))
 
     @handles(packets.LOBBY_INFO_CHANGE)
     def _lobby_info_change(self, packet: bytes, now: float) -> None:
@@ -374,11 +377,6 @@ class Session(Conversation):
     def _inside(self) -> str | None:
         """The Filename of the lobby that it is in."""
         return self.lobby.info.filename if self.lobby is not None else None
-
-    def _list(self, kind: Packet, entries: list[dict[str, object]], now: float) -> None:
-        self.ground.turn.spent += ENTRY * len(entries)
-        text = packets.cut_listing(entries)
-        self.outbox.push(kind.encode_list(self.ground.date(now), text))
 
 
 def _conforms(packet: bytes) -> None:

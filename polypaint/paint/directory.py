@@ -1,0 +1,118 @@
+"""Lists of the lobbies: who owns how many, which are active, which the journal still has to keep.
+
+Each is kept up to date as things change, so that nobody has to walk over all lobbies: not for a
+list, which is made once for each change, nor for each drawing that is stored.
+
+Must never touch a canvas. Counterpart: `service.py`. Protocol: docs/protocol.md, sections 2, 5.
+"""
+
+import heapq
+from collections import Counter
+from collections.abc import Iterator
+from itertools import count
+from typing import Final
+
+import orjson
+
+from polypaint.paint.channels import fitting_names, whole_entries
+from polypaint.paint.lobbies import Lobby
+
+TIDY_MIN: Final = 64
+"""Entries of `Unsaved`, beside those that hold, after which it is rid of those that do not."""
+
+
+class Directory:
+    """The active lobbies, as LOBBY_FETCH shows them: most recently active first.
+
+    show_passcodes, hide_private: the settings.
+    """
+
+    def __init__(self, show_passcodes: bool, hide_private: bool) -> None:
+        self._show_passcodes = show_passcodes
+        self._hide_private = hide_private
+        self._entries: dict[Lobby, bytes] = {}
+        """The least recently active first; empty when it has to be made anew."""
+        self._hidden_of: Counter[str] = Counter()
+        self._hidden: set[Lobby] = set()
+        self._text = b""
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __iter__(self) -> Iterator[Lobby]:
+        """The most recently active first."""
+        return reversed(self._entries)
+
+    def changed(self, lobby: Lobby) -> None:
+        """Its members or its rules have changed."""
+        self._text = b""
+        self._entries.pop(lobby, None)
+        if lobby in self._hidden:
+            self._hidden.discard(lobby)
+            self._hidden_of[lobby.info.owner] -= 1
+            if not self._hidden_of[lobby.info.owner]:
+                del self._hidden_of[lobby.info.owner]
+        if lobby.members:
+            self._entries[lobby] = b""
+            if self._hide_private and lobby.info.protection == "private":
+                self._hidden.add(lobby)
+                self._hidden_of[lobby.info.owner] += 1
+
+    def touched(self, lobby: Lobby) -> None:
+        """Somebody has drawn in it."""
+        if lobby in self._entries:
+            self._text = b""
+            self._entries[lobby] = self._entries.pop(lobby)
+
+    def text(self, name: str) -> bytes:
+        """The list as JSON that fits into a packet, for this person; made once for each change."""
+        if name in self._hidden_of:
+            return self._made(name)
+        if not self._text:
+            self._text = self._made(name)
+        return self._text
+
+    def _made(self, name: str) -> bytes:
+        return b"[" + b",".join(whole_entries(self._visible(name))) + b"]"
+
+    def _visible(self, name: str) -> Iterator[bytes]:
+        for lobby in self:
+            if lobby not in self._hidden or lobby.info.owner == name:
+                yield self._entries[lobby] or self._entry(lobby)
+
+    def _entry(self, lobby: Lobby) -> bytes:
+        """What is shown of a lobby; of very many members only the first."""
+        shown = lobby.info.json(self._show_passcodes)
+        entry = orjson.dumps({**shown, "Clients": fitting_names(lobby.members)})
+        self._entries[lobby] = entry
+        return entry
+
+
+class Unsaved:
+    """Lobbies of whose log the journal has to keep something, by the first batch needed."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[int, int, Lobby]] = []
+        self._numbers = count()
+        self._tidy_at = TIDY_MIN
+
+    def add(self, lobby: Lobby, batch: int) -> None:
+        """It needs the journal from this batch on; see `Lobby.unsaved_from`."""
+        heapq.heappush(self._heap, (batch, next(self._numbers), lobby))
+        if len(self._heap) > self._tidy_at:
+            self._heap = [entry for entry in self._heap if _holds(entry)]
+            heapq.heapify(self._heap)
+            self._tidy_at = 2 * len(self._heap) + TIDY_MIN
+
+    def first(self) -> Lobby | None:
+        """Whoever needs the oldest batch: the one to be stored if the journal grows too long."""
+        heap = self._heap
+        while heap and not _holds(heap[0]):
+            heapq.heappop(heap)
+        return heap[0][2] if heap else None
+
+
+def _holds(entry: tuple[int, int, Lobby]) -> bool:
+    """Is this still what the lobby needs?"""
+    batch, _, lobby = entry
+    return lobby.unsaved_from == batch

@@ -5,8 +5,9 @@ python examples/chat_bot.py 127.0.0.1:7600
 
 import argparse
 import asyncio
+import sys
 
-from polypaint import Client, connect
+from polypaint import Client, PolypaintError, connect
 
 
 async def answer(client: Client, question: str) -> str:
@@ -35,4 +36,9 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    try:
+        asyncio.run(main())
+    except PolypaintError as error:  # nobody there, the wrong password, no such drawing …
+        sys.exit(f"chat_bot: {error}")
+    except KeyboardInterrupt:
+        pass

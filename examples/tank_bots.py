@@ -4,10 +4,11 @@ import argparse
 import asyncio
 import contextlib
 import secrets
+import sys
 
 import uvloop
 
-from polypaint import ConnectionClosed, connect_tanks
+from polypaint import ConnectionClosed, PolypaintError, connect_tanks
 from polypaint.bots import tanks as bot
 
 
@@ -41,4 +42,9 @@ if __name__ == "__main__":
     parser.add_argument("address")
     parser.add_argument("map", nargs="?", default="prairie")
     given = parser.parse_args()
-    uvloop.run(main(given.address, given.map))
+    try:
+        uvloop.run(main(given.address, given.map))
+    except PolypaintError as error:
+        sys.exit(f"tank_bots: {error}")
+    except KeyboardInterrupt:
+        pass

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from polypaint import ConnectionClosed, connect
+from polypaint import ConnectionClosed, PolypaintError, connect
 from polypaint.paint import picture
 from polypaint.paint.canvas import Canvas
 
@@ -67,4 +67,9 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    try:
+        asyncio.run(main())
+    except PolypaintError as error:  # nobody there, the wrong password, no such drawing …
+        sys.exit(f"watch: {error}")
+    except KeyboardInterrupt:
+        pass

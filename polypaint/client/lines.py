@@ -13,12 +13,12 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 import orjson
-from websockets.exceptions import WebSocketException
 
 from polypaint.client.transports import LINE_STREAM, Transport, open_transport
-from polypaint.errors import ConnectionClosed, LoginFailed
+from polypaint.errors import ConnectionClosed, LoginFailed, ProtocolError
 
 ANSWER_S: Final = 30.0
+LOGIN_S: Final = 15.0
 BACKOFF_S: Final = 0.1
 BACKOFF_S_MAX: Final = 10.0
 
@@ -30,6 +30,8 @@ class LineClient(ABC):
         self.address = address
         self.closed = ""
         self._tls = tls
+        self._cause: Exception | None = None
+        """What went wrong in this client, if that is why it has ended."""
         self._transport: Transport | None = None
         self._reader: asyncio.Task[None] | None = None
         self._answers: dict[str, asyncio.Future[dict[str, Any]]] = {}
@@ -74,8 +76,12 @@ class LineClient(ABC):
             await self._transport.close()
         self._fail(self.closed)
 
+    async def _open_transport(self) -> Transport:
+        """A new connection. Raises ConnectionClosed."""
+        return await open_transport(self.address, self._tls, LINE_STREAM)
+
     async def _dial(self) -> None:
-        self._transport = transport = await open_transport(self.address, self._tls, LINE_STREAM)
+        self._transport = transport = await self._open_transport()
         self._reader = asyncio.get_running_loop().create_task(self._read(transport))
         try:
             await self._greet()
@@ -86,15 +92,19 @@ class LineClient(ABC):
             raise
 
     async def _read(self, transport: Transport) -> None:
+        reason = "the server closed the connection without a word; is this the right port?"
         try:
-            with contextlib.suppress(OSError, WebSocketException, EOFError):
-                while received := await transport.receive():
-                    for data in received:
-                        self._hear(orjson.loads(data))
+            while received := await transport.receive():
+                reason = "the connection was lost"
+                for data in received:
+                    self._hear(_object(data))
         except asyncio.CancelledError:
             return
+        except Exception as problem:  # nobody must wait for what this task would have brought
+            self._stop(f"{self.address}: {problem}", problem)
         self._transport = None  # what is sent now would be lost in silence
-        self._fail("the connection was lost")
+        why = f": {transport.ended}" if transport.ended else ""
+        self._fail(self.closed or f"{reason}{why}")
         await transport.close()
         if self.closed:
             self._lost(self.closed)
@@ -109,20 +119,29 @@ class LineClient(ABC):
             await asyncio.sleep(wait * random.uniform(0.5, 1))
             try:
                 await self._dial()
-            except LoginFailed as error:
-                self.closed = str(error)
-            except ConnectionClosed:
+            except ConnectionClosed as error:
+                if isinstance(error, LoginFailed):
+                    self._stop(str(error))
                 wait = min(2 * wait, BACKOFF_S_MAX)
+            except Exception as problem:
+                self._stop(f"{self.address}: {problem}", problem)
             else:
                 return
         self._lost(self.closed)
+
+    def _stop(self, reason: str, cause: Exception | None = None) -> None:
+        """Come back no more. cause: what went wrong in this client, if anything did."""
+        if not self.closed:
+            self.closed, self._cause = reason, cause
 
     def _fail(self, reason: str) -> None:
         """Nobody will answer any more."""
         answers, self._answers = self._answers, {}
         for future in answers.values():
             if not future.done():
-                future.set_exception(ConnectionClosed(reason))
+                ended = ConnectionClosed(reason)
+                ended.__cause__ = self._cause
+                future.set_exception(ended)
 
     # ------------------------------------------------------------ messages
     def send(self, message: dict[str, Any]) -> None:
@@ -155,6 +174,17 @@ class LineClient(ABC):
             return False
         future.set_result(message)
         return True
+
+
+def _object(data: bytes) -> dict[str, Any]:
+    """One message of the server. Raises ProtocolError."""
+    try:
+        message = orjson.loads(data)
+    except ValueError:
+        message = None
+    if not isinstance(message, dict):
+        raise ProtocolError("no JSON lines are spoken there; is this the right port?")
+    return message
 
 
 def new_rid() -> str:

@@ -10,7 +10,7 @@
 
 Addresses as for `connect`; over WebSocket the path is `/ws/matches`. A lost connection is made
 again and the seat resumed. What was under way then raises ConnectionClosed: `match.seq` tells
-whether it counted.
+whether it counted. A client whose seat is resumed from another connection ends: `closed` says so.
 
 Counterpart: `polypaint.matches`. Protocol: docs/matches.md.
 """
@@ -21,7 +21,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from polypaint.client.lines import LineClient, new_rid
-from polypaint.errors import ConnectionClosed, Refused
+from polypaint.errors import ConnectionClosed, ProtocolError, Refused
 
 
 class MatchRefused(Refused):
@@ -209,6 +209,11 @@ class MatchClient(LineClient):
             match.end(str(refusal))
 
     def _hear(self, message: dict[str, Any]) -> None:
+        if message.keys().isdisjoint(("reponse", "erreur")):
+            raise ProtocolError("matches are not spoken of there; is this their port?")
+        if message.get("erreur") == "occupe" and "rid" not in message:
+            self._stop(str(message["message"]))  # to take the seat back would never end
+            self._lost(self.closed)
         if message.get("reponse") in ("infos", "update"):
             infos = message.get("infos_partie")
             if infos and (self.match is None or self.match.code != infos["code_partie"]):

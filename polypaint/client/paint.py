@@ -26,11 +26,10 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 import orjson
-from websockets.exceptions import WebSocketException
 
 from polypaint import _codec
 from polypaint.client.transports import PACKET_STREAM, Transport, open_transport
-from polypaint.errors import ConnectionClosed, LoginFailed, Refused
+from polypaint.errors import ConnectionClosed, LoginFailed, PolypaintError, Refused
 from polypaint.paint import packets
 from polypaint.paint.canvas import Canvas
 from polypaint.paint.channels import split_message
@@ -39,9 +38,8 @@ from polypaint.paint.packets import PACKETS, Packet, decode
 from polypaint.paint.replica import CONNECTED, Outcome, Own, Replica
 from polypaint.paint.senders import Senders
 
-READ_BYTES: Final = 1 << 18
 ANSWER_S: Final = 30.0
-CLOSE_S: Final = 5.0
+LOGIN_S: Final = 15.0
 BACKOFF_S: Final = 0.1
 BACKOFF_S_MAX: Final = 10.0
 MESSAGES_MAX: Final = 10_000
@@ -49,6 +47,7 @@ CHANGES_MAX: Final = 10_000
 LOGIN: Final = {1: "already connected", 2: "no such name and password"}
 ENTRANCES: Final = {packets.LOBBY_CREATION: 0, packets.LOBBY_CONNECT: CONNECTED}
 """Which answer lets one in."""
+NO_ANSWER: Final = f"no answer to the login within {LOGIN_S:g} s; is this the port for drawing?"
 ACCOUNT: Final = {1: "the name is taken", 2: "the server refused this name or password"}
 
 
@@ -301,7 +300,7 @@ class Client:
         """A new connection, logged in. Raises LoginFailed, ConnectionClosed."""
         transport = await open_transport(self._address, self._tls, PACKET_STREAM)
         try:
-            async with asyncio.timeout(ANSWER_S):
+            async with asyncio.timeout(LOGIN_S):
                 if self._create:
                     status = await self._ask(transport, packets.CREATE_ACCOUNT)
                     if status == 1:  # ours, perhaps: the password decides
@@ -313,7 +312,7 @@ class Client:
                 status = await self._ask(transport, packets.CONNECTION)
         except TimeoutError:
             await transport.close()
-            raise ConnectionClosed("the server does not answer") from None
+            raise ConnectionClosed(NO_ANSWER) from None
         except BaseException:
             await transport.close()
             raise
@@ -328,7 +327,10 @@ class Client:
         transport.send(kind.encode_request(int(time.time()), name, self._password))
         received = await transport.receive()
         if not received:
-            raise ConnectionClosed("the server closed the connection at login")
+            why = f": {transport.ended}" if transport.ended else "; is this the port for drawing?"
+            raise ConnectionClosed(f"the server closed the connection at login{why}")
+        if received[0][2] != kind.id:
+            raise ConnectionClosed("drawing is not spoken of there; is this the right port?")
         transport.unread(received[1:])
         return int(decode(received[0], True)[0])
 
@@ -337,10 +339,14 @@ class Client:
         while True:
             transport = self._transport
             assert transport is not None
-            with contextlib.suppress(OSError, WebSocketException):
+            try:
                 while packets_received := await transport.receive():
                     for packet in packets_received:
                         self._receive(packet)
+            except Exception as problem:  # nobody must wait for what this task would have brought
+                await transport.close()
+                self._end(f"this client has failed: {problem}", problem)
+                return
             await transport.close()
             self._fail_answers("the connection was lost")
             if self._closed or not self._reconnect:
@@ -365,7 +371,7 @@ class Client:
                     continue  # the server has not noticed yet that we were gone
                 self._end(str(error))
                 return False
-            except (ConnectionClosed, OSError, WebSocketException):
+            except PolypaintError:
                 continue
         self._stale_answers = 0
         for channel in self._channels:
@@ -376,20 +382,23 @@ class Client:
             self._send(packets.LOBBY_CONNECT, text)
         return True
 
-    def _end(self, reason: str) -> None:
-        self._fail_answers(reason)
+    def _end(self, reason: str, cause: Exception | None = None) -> None:
+        self._fail_answers(reason, cause)
         drawing, self.drawing = self.drawing, None
         if drawing is not None:
             drawing.ended(reason)
-        with contextlib.suppress(asyncio.QueueFull):
-            self._messages.put_nowait(None)
+        if self._messages.full():
+            self._messages.get_nowait()
+        self._messages.put_nowait(None)
         self._closed = True
 
-    def _fail_answers(self, reason: str) -> None:
+    def _fail_answers(self, reason: str, cause: Exception | None = None) -> None:
         for waiting in self._answers.values():
             for future in waiting:
                 if not future.done():
-                    future.set_exception(ConnectionClosed(reason))
+                    ended = ConnectionClosed(reason)
+                    ended.__cause__ = cause
+                    future.set_exception(ended)
             waiting.clear()
 
     # ------------------------------------------------------------ receiving
@@ -547,6 +556,3 @@ def connect(
 
 def _text(info: LobbyInfo) -> str:
     return orjson.dumps(info.json(show_passcode=True)).decode()
-
-
-# ---------------------------------------------------------------- transports

@@ -19,8 +19,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any, Final
 
-from polypaint.client.lines import LineClient
-from polypaint.errors import ConnectionClosed, LoginFailed, Refused
+from polypaint.client.lines import LOGIN_S, LineClient
+from polypaint.errors import ConnectionClosed, LoginFailed, ProtocolError, Refused
 from polypaint.tanks.arena import drive
 from polypaint.tanks.maps import MAPS, Map
 from polypaint.tanks.tanks import TANKS
@@ -28,6 +28,7 @@ from polypaint.tanks.tanks import TANKS
 SHOWN_LATE_S: Final = 0.15
 """How much later than heard the others' movement is shown: there is time for two messages."""
 HEARD_MAX: Final = 64
+NO_ANSWER: Final = f"no answer to the login within {LOGIN_S:g} s; is this the port of tanks?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,10 +221,10 @@ class TankClient(LineClient):
         self._login = asyncio.get_running_loop().create_future()
         self.send({"name": self.name, "password": self._password, "newuser": newuser})
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(LOGIN_S):
                 return await self._login
         except TimeoutError:
-            raise ConnectionClosed("no answer to the login") from None
+            raise ConnectionClosed(NO_ANSWER) from None
 
     def _logged_in(self, answer: dict[str, Any]) -> None:
         if not answer["connection"]:
@@ -285,6 +286,8 @@ class TankClient(LineClient):
 
     # ------------------------------------------------------------ what the server says
     def _hear(self, message: dict[str, Any]) -> None:
+        if "erreur" in message:
+            raise ProtocolError("tanks are not spoken of there; is this their port?")
         if "connection" in message:
             if self._login is not None and not self._login.done():
                 self._login.set_result(message)
@@ -298,7 +301,7 @@ class TankClient(LineClient):
             self.field.hear(message, self.now())
         if message.get("player") == self.name:
             if "kick" in message:
-                self.closed = "kicked"
+                self.closed = "kicked"  # to log in again would kick whoever took the name over
             self.xp, self.coin = message.get("xp", self.xp), message.get("coin", self.coin)
         self._answered(message.get("crid"), message)
         self._event.set()
@@ -316,6 +319,7 @@ class TankClient(LineClient):
             self.field.ended = {}
         if self._login is not None and not self._login.done():
             self._login.set_exception(ConnectionClosed(reason))
+            self._login.exception()  # nobody may wait for it any more
         self._event.set()
 
 

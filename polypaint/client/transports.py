@@ -1,5 +1,7 @@
 """Connections of clients: whole messages in and out, over TCP or WebSocket, with or without TLS.
 
+Whatever the network or a library raises becomes a ConnectionClosed here, or the end of the stream.
+
 Counterparts: `paint.py` sends packets, `lines.py` JSON objects; `net` is the server's side.
 """
 
@@ -14,6 +16,7 @@ from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as connect_websocket
+from websockets.exceptions import ConnectionClosed as WebSocketClosed
 from websockets.exceptions import WebSocketException
 
 from polypaint import _codec
@@ -21,6 +24,8 @@ from polypaint._codec import Splitter
 from polypaint.errors import ConnectionClosed
 
 READ_BYTES: Final = 1 << 18
+CONNECT_S: Final = 10.0
+"""Until somebody must have accepted a connection, TLS and WebSocket handshakes included."""
 CLOSE_S: Final = 5.0
 LINE_BYTES_MAX: Final = 1 << 22
 
@@ -66,9 +71,10 @@ LINE_STREAM: Final = Kind(_Lines, bytes.splitlines, True, LINE_BYTES_MAX)
 
 
 class Transport(ABC):
-    """Whole messages both ways."""
+    """Whole messages both ways. ended: why the other side closed, where it has said so."""
 
     def __init__(self) -> None:
+        self.ended = ""
         self._unread: list[bytes] = []
 
     def unread(self, received: list[bytes]) -> None:
@@ -76,11 +82,19 @@ class Transport(ABC):
         self._unread = received
 
     async def receive(self) -> list[bytes]:
-        """Whole messages; empty at the end of the connection."""
+        """Whole messages; empty at the end of the connection, however it ended."""
         if self._unread:
             received, self._unread = self._unread, []
             return received
-        return await self._receive()
+        try:
+            return await self._receive()
+        except (OSError, EOFError) as error:
+            self.ended = str(error)
+        except WebSocketClosed as closed:
+            self.ended = closed.rcvd.reason if closed.rcvd is not None else ""
+        except WebSocketException as error:
+            self.ended = str(error)
+        return []
 
     @abstractmethod
     async def _receive(self) -> list[bytes]: ...
@@ -158,19 +172,36 @@ class _WebSocket(Transport):
 
 
 async def open_transport(address: str, tls: ssl.SSLContext | None, kind: Kind) -> Transport:
-    """Raises ConnectionClosed when nobody is there."""
-    url = urlsplit(address if "://" in address else f"tcp://{address}")
+    """Raises ConnectionClosed when nobody is there, or nobody answers."""
+    scheme, host, port = _parts(address)
+    context = (tls or ssl.create_default_context()) if scheme in ("wss", "tls") else None
     try:
-        if url.scheme in ("ws", "wss"):
-            context = (tls or ssl.create_default_context()) if url.scheme == "wss" else None
-            connection = await connect_websocket(
-                address, ssl=context, compression=None, max_size=kind.message_bytes_max
-            )
-            return _WebSocket(connection, kind)
-        if url.scheme not in ("tcp", "tls") or url.hostname is None or url.port is None:
-            raise ConnectionClosed(f"not an address: {address!r}; try host:port or ws://host:port")
-        context = (tls or ssl.create_default_context()) if url.scheme == "tls" else None
-        reader, writer = await asyncio.open_connection(url.hostname, url.port, ssl=context)
-        return _Tcp(reader, writer, kind)
-    except (OSError, WebSocketException) as error:
+        async with asyncio.timeout(CONNECT_S):
+            if scheme in ("ws", "wss"):
+                connection = await connect_websocket(
+                    address, ssl=context, compression=None, max_size=kind.message_bytes_max
+                )
+                return _WebSocket(connection, kind)
+            return _Tcp(*await asyncio.open_connection(host, port, ssl=context), kind)
+    except TimeoutError:
+        raise ConnectionClosed(
+            f"cannot connect to {address}: no answer within {CONNECT_S:g} s"
+        ) from None
+    except (OSError, WebSocketException, EOFError) as error:
         raise ConnectionClosed(f"cannot connect to {address}: {error}") from error
+
+
+def on_socket(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, kind: Kind) -> Transport:
+    """A connection that is made already."""
+    return _Tcp(reader, writer, kind)
+
+
+def _parts(address: str) -> tuple[str, str, int]:
+    """(scheme, host, port) of an address. Raises ConnectionClosed."""
+    with contextlib.suppress(ValueError):  # a port that is no number, say
+        url = urlsplit(address if "://" in address else f"tcp://{address}")
+        if url.scheme in ("ws", "wss") and url.hostname:
+            return url.scheme, url.hostname, url.port or 0
+        if url.scheme in ("tcp", "tls") and url.hostname and url.port:
+            return url.scheme, url.hostname, url.port
+    raise ConnectionClosed(f"not an address: {address!r}; try host:port or ws://host:port/ws/…")

@@ -73,7 +73,7 @@ def fuzz_packets(rng: random.Random, packets: list[bytes]) -> int:
         elif choice < 0.4:
             attempt(_codec.with_index, packet, 12, rng.randrange(1 << 20))
         elif choice < 0.6:
-            attempt(_codec.numbered, [packet, packet], 12)
+            attempt(_codec.numbered, [packet, packet], 12, 1 << 18, rng.randrange(1 << 20))
         elif choice < 0.8:
             CODEC.accept(
                 [packet, packets[0]], 0, 2, packet[2] if len(packet) > 2 else 0, b"bob", 7
@@ -102,12 +102,14 @@ def fuzz_streams(rng: random.Random, packets: list[bytes]) -> int:
 def fuzz_outboxes(rng: random.Random, packets: list[bytes]) -> int:
     turn = Turn()
     relays = [Relay(turn) for _ in range(2)]
+    channels = [Relay(turn, 200) for _ in range(2)]
     boxes = [Outbox(turn) for _ in range(4)]
     for _ in range(300):
         box, relay, data = rng.choice(boxes), rng.choice(relays), rng.choice(packets)
-        action = rng.randrange(12)
+        action = rng.randrange(13)
         if action < 3:
-            relay.put(data, box if rng.random() < 0.8 else None)
+            said = rng.choice((relay, relay, rng.choice(channels)))
+            said.put(data, box if rng.random() < 0.8 else None)
         elif action == 3:
             box.push(data)
         elif action == 4:
@@ -119,9 +121,11 @@ def fuzz_outboxes(rng: random.Random, packets: list[bytes]) -> int:
         elif action == 7:
             box.shed()
         elif action == 10:
-            box.subscribe(relay)
+            box.subscribe(rng.choice(channels))
         elif action == 11:
-            box.unsubscribe(relay)
+            box.unsubscribe(rng.choice(channels))
+        elif action == 12:
+            box.drop()
         elif action == 8:
             for sealed in turn.seal():
                 sealed.release()

@@ -1360,10 +1360,10 @@ cdef class Outbox:
         """The peer is gone: it is given nothing more, and nothing is kept for it."""
         cdef Relay relay
         if self.lobby is not None:
-            del self.lobby.relay.subscriptions[self.id]
+            self.lobby.relay.subscriptions.pop(self.id, None)
             self.lobby = None
         for relay in self.channels:
-            del relay.subscriptions[self.id]
+            relay.subscriptions.pop(self.id, None)
         self.channels = {}
         self.staged = []
         self.sealed = []

@@ -278,6 +278,7 @@ def test_numbered():
     expected = [make(12, i.to_bytes(4, "little") + bytes([i])) for i in range(5)]
     assert _codec.split(b"".join(chunks)) == expected
     assert _codec.numbered([], 12) == []
+    assert _codec.numbered(packets[2:], 12, 1 << 18, 2) == [b"".join(expected[2:])]
     with pytest.raises(ProtocolError):
         _codec.numbered([make(14, b"abc")], 12)
 
@@ -472,6 +473,34 @@ def test_nothing_is_taken_before_it_is_released():
     box.release()
     assert box.take(100) == b"x"
     assert box.take(100) == b""
+
+
+def test_nothing_is_kept_for_a_peer_that_is_gone():
+    turn = Turn()
+    lobby, channel = Relay(turn), Relay(turn)
+    gone, here = Outbox(turn), Outbox(turn)
+    for outbox in (gone, here):
+        outbox.attach(lobby)
+        outbox.subscribe(channel)
+    packet = make(12, bytes(4))
+    gone.push(packet)
+    gone.push_replay([packet])
+    for sealed in turn.seal():
+        sealed.release()
+    lobby.put(packet)
+    gone.push(packet)
+    gone.push_call(lambda: pytest.fail("nobody is there"))
+    gone.drop()
+    channel.put(packet)
+    lobby.put(packet)
+    for sealed in turn.seal():
+        sealed.release()
+    assert (gone.queued, gone.replaying, gone.attached, gone.takeable) == (0, 0, False, False)
+    assert gone.take(1 << 20) == b""
+    assert here.take(1 << 20) == packet * 3
+    gone.attach(lobby)
+    lobby.put(packet)
+    turn.seal()[0].release()
 
 
 def test_shed_drops_what_a_replay_replaces():

@@ -21,7 +21,7 @@ from polypaint.paint.packets import (
     LOBBY_DISCONNECT,
 )
 from polypaint.paint.replays import Replays
-from polypaint.paint.service import CREATED, DOES_NOT_EXIST, EXISTS, NO_MEMORY
+from polypaint.paint.service import CREATED, DOES_NOT_EXIST, EXISTS, LOADS_MAX, NO_MEMORY
 from polypaint.settings import Settings, load
 
 from .world import DATE, Peer, World
@@ -266,6 +266,32 @@ def test_a_stored_drawing_that_does_not_fit_leaves_again() -> None:
     assert lobby.canvas is None
     assert not ada.session.waiting
     assert set(counted(world).values()) == {0}
+
+
+def test_few_drawings_are_loaded_at_a_time() -> None:
+    """Their sizes are not known before: those that come later may find no room any more."""
+    world = small_world(64 * MIB)
+    for i in range(20):
+        world.peer(f"p{i}").create(f"d{i}", "pixel").disconnect()
+    again = World(world.store, world.journal)
+    again.ground.memory.bytes_max = 32 * MIB
+    waiting: list = []
+    people = [again.peer(f"p{i}") for i in range(20)]
+    again.defer = waiting.append
+    for i, peer in enumerate(people):
+        peer.join(f"d{i}")
+    assert len(waiting) == LOADS_MAX
+    while waiting:
+        waiting.pop(0)()
+        again.settle()
+        assert again.ground.memory.total <= 32 * MIB + LOADS_MAX * 4 * 1280 * 720
+    inside = [peer for peer in people if peer.session.lobby is not None]
+    assert 3 <= len(inside) <= 8
+    assert again.ground.memory.total <= 32 * MIB
+    assert not any(peer.session.waiting for peer in people)
+    for peer in people:
+        peer.disconnect()
+    assert set(counted(again).values()) == {0}
 
 
 def test_large_resizes_and_selections_are_refused_and_resynced() -> None:

@@ -375,6 +375,7 @@ class Simulation:
             assert client.replica is not None
             assert same(client.replica.canvas, server.loaded), f"{client.name} sees another canvas"
             assert not client.replica.doubtful
+        assert not self.world.failures
 
 
 def same(one: Canvas, other: Canvas) -> bool:

@@ -9,7 +9,7 @@ Protocol: docs/protocol.md, sections 4-7.
 """
 
 import re
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Final
@@ -51,6 +51,8 @@ CREATED, CONNECTED, EXISTS, DOES_NOT_EXIST = range(4)
 FULL: Final = (
     "The server's disk is full. You can look and chat; drawing goes on when there is room."
 )
+LOADS_MAX: Final = 4
+"""Drawings that are loaded at the same time."""
 NO_MEMORY: Final = "The server has no memory for this at the moment. Try again later."
 CREATIONS: Final = (1.0, 60.0)
 """Drawings a second, and at once, that an account may create; then it is slowed down."""
@@ -88,6 +90,8 @@ class PaintService:
         self.counters = {"packets": 0, "rejected": 0, "resyncs": 0, "evicted": 0}
         self._next_number = 1
         self._loading: dict[Lobby, list[Callable[[float], None]]] = {}
+        self._loads = 0
+        self._to_load: deque[Lobby] = deque()
         self._removing: set[Lobby] = set()
         self._owned: Counter[str] = Counter()
         self._creating = Rates(*CREATIONS)
@@ -224,8 +228,15 @@ class PaintService:
         """Have the canvas brought; who has to be called when it is there, or cannot be had."""
         if lobby not in self._loading:
             self._loading[lobby] = []
-            self.effects.append(LoadCanvas(lobby))
+            self._to_load.append(lobby)
+            self._load_next()
         return self._loading[lobby]
+
+    def _load_next(self) -> None:
+        """How large a drawing is, is known when it is there: so few are loaded at a time."""
+        while self._to_load and self._loads < LOADS_MAX:
+            self._loads += 1
+            self.effects.append(LoadCanvas(self._to_load.popleft()))
 
     def _enter_loaded(
         self, session: Session, lobby: Lobby, created: bool, passcode: str, now: float
@@ -277,6 +288,8 @@ class PaintService:
         """A drawing is in memory; None: it is not to be had. Who has waited for it goes on."""
         lobby.canvas = canvas
         lobby.weigh()
+        self._loads -= 1
+        self._load_next()
         for waiter in self._loading.pop(lobby):
             waiter(now)
         if lobby.canvas is not None and not lobby.members:

@@ -1,23 +1,28 @@
 """Company: a map with people on it fills up with bots, when the operator allows it.
 
-The bots are ordinary clients on the server's own port, with accounts of their own.
+The bots are clients within this process: each is one end of a pair of sockets whose other end is a
+connection like any other's. They have no accounts, so nobody can log in as one, they take nobody's
+name, and nothing of them is kept or ranked.
 
 Counterparts: `bots/tanks.py` drives; `server.py` starts this with `--tank-bots`.
 """
 
 import asyncio
 import contextlib
-import secrets
-import time
+import socket
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import structlog
 
 from polypaint.bots import tanks as bot
-from polypaint.client.tanks import TankClient, connect_tanks
+from polypaint.client.tanks import TankClient
+from polypaint.client.transports import LINE_STREAM, Transport, on_socket
 from polypaint.errors import PolypaintError
-from polypaint.net.passwords import Passwords
-from polypaint.store import Store
+from polypaint.net.link import Room, Shell
+from polypaint.net.tcp import TcpConnection
 from polypaint.tanks.service import TankService
 
 log = structlog.get_logger()
@@ -29,13 +34,10 @@ PREFIX: Final = "robot-"
 class Company:
     """See the module. size: how many tanks there shall be on a map with people, bots included."""
 
-    def __init__(
-        self, service: TankService, store: Store, passwords: Passwords, address: str, size: int
-    ) -> None:
+    def __init__(self, service: TankService, shell: Shell, room: Room, size: int) -> None:
         self._service = service
-        self._store = store
-        self._passwords = passwords
-        self._address = address
+        self._shell = shell
+        self._room = room
         self._size = size
         self._bots: dict[str, tuple[str, asyncio.Task[None]]] = {}
         self._task = asyncio.get_running_loop().create_task(self._look())
@@ -52,7 +54,7 @@ class Company:
         while True:
             await asyncio.sleep(LOOK_S)
             for name, battle in self._service.battles.items():
-                people = [f for f in battle.alive if not f.name.startswith(PREFIX)]
+                people = [f for f in battle.fighting() if f.profile.kept]
                 mine = [bot for bot, (map_, _) in self._bots.items() if map_ == name]
                 wanted = self._size - len(people) if people else 0
                 if len(mine) < wanted:
@@ -61,8 +63,9 @@ class Company:
                     self._bots.pop(mine[0])[1].cancel()
 
     def _add(self, map_: str) -> None:
-        number = next(i for i in range(1, 1000) if f"{PREFIX}{i}" not in self._bots)
-        name = f"{PREFIX}{number}"
+        taken = self._service.presence.holder
+        names = (f"{PREFIX}{i}" for i in range(1, 1000))
+        name = next(name for name in names if name not in self._bots and taken(name) is None)
         task = asyncio.get_running_loop().create_task(self._play(name, map_))
         self._bots[name] = (map_, task)
 
@@ -73,14 +76,34 @@ class Company:
         task.add_done_callback(gone)
 
     async def _play(self, name: str, map_: str) -> None:
-        password = secrets.token_hex(16)
         try:
-            hashed = await self._passwords.hash(password)
-            if not await self._store.add_account(name, hashed, time.time()):
-                await self._store.set_password(name, hashed)
-            client: TankClient
-            async with connect_tanks(self._address, name, password) as client:
+            async with _Bot(name, self._connection) as client:
                 with contextlib.suppress(asyncio.CancelledError):
                     await bot.play(client, map_)
         except PolypaintError as error:
             log.warning("a bot had to go", name=name, error=str(error))
+
+    def _connection(self, name: str) -> TcpConnection:
+        """The server's end of a bot's connection."""
+        connect = partial(self._service.connect_bot, name)
+        return TcpConnection(self._shell, replace(self._room, connect=connect))
+
+
+class _Bot(TankClient):
+    """A client that is let in without a password. accept: its name → the server's end."""
+
+    def __init__(self, name: str, accept: Callable[[str], TcpConnection]) -> None:
+        super().__init__("this server", name, "")
+        self._accept = accept
+
+    async def _open_transport(self) -> Transport:
+        loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair()
+        for end in (ours, theirs):
+            end.setblocking(False)
+        await loop.create_unix_connection(partial(self._accept, self.name), sock=theirs)
+        reader, writer = await asyncio.open_unix_connection(sock=ours)
+        return on_socket(reader, writer, LINE_STREAM)
+
+    async def _greet(self) -> None:
+        self._logged_in(await self._answer_to_login())

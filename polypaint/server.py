@@ -199,10 +199,7 @@ class Server:
         self.matches.manager.address = self._public_address("matches")
         self.settle()
         if self.settings.tank_bots:
-            address = self._own_address("tanks")
-            self._company = Company(
-                self.tanks, self.store, self._passwords, address, self.settings.tank_bots
-            )
+            self._company = Company(self.tanks, self, self.rooms["tanks"], self.settings.tank_bots)
         self._sweep()
         self.ready = True
         self._write_ready_file()
@@ -240,12 +237,6 @@ class Server:
         """Where clients find a protocol, as they are told."""
         host, colon, port = self.addresses[room].rpartition(":")
         return f"{self.settings.public_host or host}{colon}{port}"
-
-    def _own_address(self, room: str) -> str:
-        """Where this process finds itself."""
-        host, _, port = self.addresses[room].rpartition(":")
-        scheme = "tls://" if self.settings.tls_cert else ""
-        return f"{scheme}{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"  # noqa: S104
 
     def _write_ready_file(self) -> None:
         path = self.settings.ready_file
@@ -434,7 +425,7 @@ class Server:
         self.registry.register(_Counters(self))
 
     def _tanks_alive(self) -> int:
-        return sum(len(battle.alive) for battle in self.tanks.battles.values())
+        return sum(battle.alive for battle in self.tanks.battles.values())
 
     def _active(self) -> int:
         return sum(bool(lobby.members) for lobby in self.paint.lobbies.values())

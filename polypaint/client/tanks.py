@@ -218,8 +218,11 @@ class TankClient(LineClient):
         self._logged_in(await self._try(newuser=False))
 
     async def _try(self, newuser: bool) -> dict[str, Any]:
-        self._login = asyncio.get_running_loop().create_future()
         self.send({"name": self.name, "password": self._password, "newuser": newuser})
+        return await self._answer_to_login()
+
+    async def _answer_to_login(self) -> dict[str, Any]:
+        self._login = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.timeout(LOGIN_S):
                 return await self._login

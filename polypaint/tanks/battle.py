@@ -3,6 +3,10 @@
 WAITING, until two tanks are there; RUNNING, until one is left or time is up; CLOSING; DISPOSED.
 What a player is shown of their xp and coins is in the same commit as the entry that made it.
 
+A fight counts for its players only if there was somebody to fight: others who shot or were shot,
+or were on the map for PLAYED_S of it. Otherwise a second account that comes and goes would make
+victories.
+
 Counterparts: `arena.py` moves tanks and shells; `service.py` opens the map again.
 Protocol: docs/tanks.md, sections 3 and 4.
 """
@@ -30,6 +34,8 @@ LOSS_XP: Final = 10
 WIN_XP, WIN_COIN = 50, 100
 TIE_XP, TIE_COIN = 20, 40
 STAYED_XP: Final = 5
+PLAYED_S: Final = 10.0
+"""Seconds of the fight after which somebody has taken part in it, shot or not."""
 SPECTATORS_MAX: Final = 200
 WAITING, RUNNING, CLOSING, DISPOSED = "WAITING", "RUNNING", "CLOSING", "DISPOSED"
 
@@ -50,6 +56,9 @@ class Fighter:
         self.kills = 0
         self.fell = -1
         """The step at which they died or left; −1: they fight."""
+        self.came_at = now
+        self.fell_at = 0.0
+        self.shot = False
 
 
 class Battle:
@@ -75,16 +84,18 @@ class Battle:
         self._economy = economy
         self._chance = chance
         self._over = over
+        self.alive = 0
+        """How many fight."""
+        self._began_at = 0.0
         self._slots: dict[int, Fighter] = {}
         self._next_step = 0.0
         self._stepper: Timer | None = None
         self._limit: Timer | None = None
 
     # ------------------------------------------------------------ who is there
-    @property
-    def alive(self) -> list[Fighter]:
+    def fighting(self) -> list[Fighter]:
         """Who fights."""
-        return [f for f in self.fighters.values() if f.fell < 0]
+        return [f for f in self._slots.values() if f.fell < 0]
 
     def refusal(self, name: str) -> str:
         """Why this player cannot enter, or an empty string."""
@@ -104,12 +115,15 @@ class Battle:
         fighter.slot = self.arena.join(kind, self._chance())
         profile.holders += 1
         self.fighters[profile.name] = self._slots[fighter.slot] = fighter
+        self.alive += 1
         session.battle, session.fighter = self, fighter
+        session.changed()
         session.say(self.welcome(others, rid))
         session.outbox.attach(self.relay)
         self.tell({"player": profile.name, "playerinfo": self.info(fighter)})
-        if self.state == WAITING and len(self.alive) >= 2:
+        if self.state == WAITING and self.alive >= 2:
             self.state = RUNNING
+            self._began_at = now
             self._limit = self._ground.writing_at(now + TIME_S, self._time_is_up)
 
     def watch(self, session: "TankSession", rid: Any) -> bool:
@@ -117,6 +131,7 @@ class Battle:
         if len(self.spectators) >= SPECTATORS_MAX:
             return False
         session.battle = self
+        session.changed()
         self.spectators[session] = rid
         session.say(self.welcome(self.infos(), rid))
         session.outbox.attach(self.relay)
@@ -166,7 +181,7 @@ class Battle:
         self._detach(session)
         if fighter is not None:
             fighter.session = None
-            self._fall(fighter)
+            self._fall(fighter, now)
             if self.state == WAITING:
                 del self.fighters[fighter.name]
                 self._economy.release(fighter.profile)
@@ -175,14 +190,20 @@ class Battle:
     def _detach(self, session: "TankSession") -> None:
         session.outbox.detach()
         session.battle = session.fighter = None
+        session.changed()
         self.spectators.pop(session, None)
 
-    def _fall(self, fighter: Fighter) -> None:
+    def _fall(self, fighter: Fighter, now: float) -> None:
         """A tank is off the map: its player has left it."""
-        if fighter.fell < 0:
-            fighter.fell = self.arena.steps
+        self._end_fight(fighter, now)
         if self._slots.pop(fighter.slot, None) is not None:
             self.arena.leave(fighter.slot)
+
+    def _end_fight(self, fighter: Fighter, now: float) -> None:
+        """Somebody fights no more."""
+        if fighter.fell < 0:
+            fighter.fell, fighter.fell_at = self.arena.steps, now
+            self.alive -= 1
 
     # ------------------------------------------------------------ fighting
     def move(
@@ -243,7 +264,8 @@ class Battle:
         self.tell({"player": victim.name, "life": hit.life})
         if hit.life > 0:
             return
-        victim.fell = self.arena.steps
+        self._end_fight(victim, now)
+        victim.shot = True
         event = f"mort:{victim.name}"
         lost, _ = self._economy.enter(self.run, event, victim.profile, -LOSS_XP, 0, now)
         self.tell({"player": victim.name, "dead": 1, "perte xp": -lost})
@@ -264,7 +286,7 @@ class Battle:
         """Is one left, or none?"""
         if self._ground.read_only:
             self._ground.writing_at(now, self._maybe_over)
-        elif self.state == RUNNING and len(self.alive) <= 1:
+        elif self.state == RUNNING and self.alive <= 1:
             self.close("last tank alive", now)
 
     def _time_is_up(self, now: float) -> None:
@@ -279,8 +301,9 @@ class Battle:
         ranks = self._ranks()
         best = [name for name, rank in ranks.items() if rank == 1]
         winner = best[0] if fought and len(best) == 1 else None
-        if fought:
-            for name in ranks:
+        played = self._played(now) if fought else set()
+        for name in ranks:
+            if played - {name}:
                 self._reward(self.fighters[name], winner, best, now)
         ranking = [
             {
@@ -291,6 +314,7 @@ class Battle:
             }
             for name, rank in ranks.items()
         ]
+        counted = self._counted(played)
         message = {
             "map closed": True,
             "reason": reason,
@@ -302,8 +326,24 @@ class Battle:
             self._detach(session)
             session.say(message | {"crid": rid})
         self._dispose()
-        results = {} if not fought else {n: _statut(n, winner, best) for n in ranks}
-        self._over(self, results, now)
+        self._over(self, {n: _statut(n, winner, best) for n in ranks if n in counted}, now)
+
+    def _played(self, now: float) -> set[str]:
+        """Who has taken part in the fight."""
+        return {
+            f.name
+            for f in self.fighters.values()
+            if f.shot
+            or f.kills
+            or (f.fell_at if f.fell >= 0 else now) - max(f.came_at, self._began_at) >= PLAYED_S
+        }
+
+    def _counted(self, played: set[str]) -> set[str]:
+        """Whose results count: people who took part or stayed, if other people took part."""
+        people = {f.name for f in self.fighters.values() if f.profile.kept}
+        stayed = {f.name for f in self.fighters.values() if f.session is not None}
+        opponents = played & people
+        return {name for name in people & (played | stayed) if opponents - {name}}
 
     def _ranks(self) -> dict[str, int]:
         """Everybody's rank, the best first: who fights by kills and life, then who fell last."""
@@ -315,10 +355,11 @@ class Battle:
 
         strengths = {f.name: strength(f) for f in self.fighters.values()}
         order = sorted(strengths, key=lambda name: strengths[name], reverse=True)
-        return {
-            name: 1 + sum(other > strengths[name] for other in strengths.values())
-            for name in order
-        }
+        ranks: dict[str, int] = {}
+        first: dict[tuple[int, int, int], int] = {}
+        for place, name in enumerate(order, 1):
+            ranks[name] = first.setdefault(strengths[name], place)
+        return ranks
 
     def _reward(self, fighter: Fighter, winner: str | None, best: list[str], now: float) -> None:
         """For who stayed to the end."""

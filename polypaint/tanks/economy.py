@@ -20,10 +20,14 @@ LEDGER: Final = "ecriture"
 
 
 class Profile:
-    """What a player has. holders: how many connections and battles need it in memory."""
+    """What a player has. holders: how many connections and battles need it in memory.
 
-    def __init__(self, name: str, document: dict[str, Any]) -> None:
+    kept: is it stored? A bot's is not, and counts for nothing once the bot has gone.
+    """
+
+    def __init__(self, name: str, document: dict[str, Any], kept: bool = True) -> None:
         self.name = name
+        self.kept = kept
         self.xp: int = document.get("xp", 0)
         self.coin: int = document.get("coin", 0)
         self.tanks: list[str] = document.get("tanks", [FIRST])
@@ -36,10 +40,11 @@ class Profile:
 
 
 class Economy:
-    """Every profile that is in memory, and the ledger."""
+    """Every profile that is in memory, and the ledger. changed: is told whose balance changes."""
 
-    def __init__(self, ground: Ground, book: Book) -> None:
+    def __init__(self, ground: Ground, book: Book, changed: Callable[[str], None]) -> None:
         self._ground = ground
+        self._changed = changed
         self._book = book
         self._profiles: dict[str, Profile] = {}
         self._entered: dict[str, set[str]] = {}
@@ -69,7 +74,7 @@ class Economy:
     def release(self, profile: Profile, count: int = 1) -> None:
         """So many of its holders are gone."""
         profile.holders -= count
-        if profile.holders <= 0:
+        if profile.holders <= 0 and self._profiles.get(profile.name) is profile:
             self._profiles.pop(profile.name, None)
 
     def enter(
@@ -109,6 +114,9 @@ class Economy:
         return ""
 
     def _keep(self, key: str, profile: Profile, xp: int, coin: int, now: float) -> None:
+        self._changed(profile.name)
+        if not profile.kept:
+            return
         entry = {"joueur": profile.name, "xp": xp, "coin": coin, "a": self._ground.utc(now)}
         balance = {"xp": profile.xp, "coin": profile.coin, "tanks": profile.tanks}
         self._book.put(LEDGER, key, entry, now)

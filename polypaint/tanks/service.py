@@ -12,6 +12,7 @@ import orjson
 
 from polypaint.accounts import Presence
 from polypaint.book import Book
+from polypaint.budget import COPIES
 from polypaint.ground import Ground
 from polypaint.tanks.battle import Battle
 from polypaint.tanks.economy import Economy, Profile
@@ -46,7 +47,7 @@ class TankService:
     ) -> None:
         self.ground = ground
         self.words = words
-        self.economy = Economy(ground, book)
+        self.economy = Economy(ground, book, self.changed)
         self.presence: Presence[TankSession] = Presence()
         self.sessions: set[TankSession] = set()
         self.counters = {"moves": 0, "messages": 0, "kicks": 0, "battles": 0}
@@ -54,6 +55,8 @@ class TankService:
         self._book = book
         self._send = send
         self._random = random
+        self._online: dict[str, bytes] = {}
+        """`listplayercoinfo` in pieces, each made when it changes."""
         self._results: dict[str, dict[str, Any]] = {}
         self.battles = {name: self._new_battle(name) for name in MAPS}
         join(ROLE, self.receive)
@@ -67,6 +70,15 @@ class TankService:
         self.sessions.add(session)
         return session
 
+    def connect_bot(
+        self, name: str, address: str, now: float, rtt_s: Callable[[], float]
+    ) -> TankSession | None:
+        """As `connect`, for a bot of this server: logged in already, without an account."""
+        session = self.connect(address, now, rtt_s)
+        if session is not None:
+            session.come_in(Profile(name, {}, kept=False), now)
+        return session
+
     def disconnected(self, session: TankSession, now: float) -> None:
         """The connection is gone, whoever closed it."""
         self.sessions.discard(session)
@@ -75,6 +87,7 @@ class TankService:
             session.battle.leave(session, gone, now)
         if session.name:
             self.presence.let_go(session.name, session)
+            self.changed(session.name)
         if session.profile is not None:
             self.economy.release(session.profile)
             session.profile = None
@@ -88,23 +101,29 @@ class TankService:
         self.presence.claim(profile.name, session)
         profile.holders += 1
         session.profile = profile
+        self.changed(profile.name)
 
     # ------------------------------------------------------------ lists
-    def online(self) -> dict[str, Any]:
+    def online(self) -> orjson.Fragment:
         """`listplayercoinfo`."""
-        return {
-            s.name: {
-                "xp": s.profile.xp,
-                "map": s.battle.map.name if s.battle is not None else None,
-            }
-            for s in self.sessions
-            if s.profile is not None and self.presence.holder(s.name) is s
-        }
+        listed = b"{%b}" % b",".join(self._online.values())
+        self.ground.turn.spent += len(listed) // COPIES
+        return orjson.Fragment(listed)
+
+    def changed(self, name: str) -> None:
+        """Somebody is here, elsewhere or gone, or has another balance."""
+        session = self.presence.holder(name)
+        if session is None or session.profile is None:
+            self._online.pop(name, None)
+            return
+        battle = session.battle
+        entry = {"xp": session.profile.xp, "map": battle.map.name if battle else None}
+        self._online[name] = orjson.dumps({name: entry})[1:-1]
 
     def maps(self) -> dict[str, Any]:
         """`availablemap`."""
         return {
-            name: battle.map.json(len(battle.alive), battle.state)
+            name: battle.map.json(battle.alive, battle.state)
             for name, battle in self.battles.items()
         }
 

@@ -157,21 +157,30 @@ class TankSession(JsonConversation):
         self.resume(now)
 
     def _come_in(self, profile: Profile, now: float) -> None:
-        """#3."""
+        """The login has succeeded."""
         if not self.closing:
-            self.ground.known(self.address)
-            self.name = profile.name
-            self._deadline.cancel()
-            self.service.welcome(self, profile, now)
-            self.say(
-                {
-                    "connection": True,
-                    "listplayercoinfo": self.service.online(),
-                    "myinfo": profile.json(),
-                    "availablemap": self.service.maps(),
-                }
-            )
+            self.come_in(profile, now)
         self.resume(now)
+
+    def come_in(self, profile: Profile, now: float) -> None:
+        """#3."""
+        self.ground.known(self.address)
+        self.name = profile.name
+        self._deadline.cancel()
+        self.service.welcome(self, profile, now)
+        self.say(
+            {
+                "connection": True,
+                "listplayercoinfo": self.service.online(),
+                "myinfo": profile.json(),
+                "availablemap": self.service.maps(),
+            }
+        )
+
+    def changed(self) -> None:
+        """This player is somewhere else now."""
+        if self.name:
+            self.service.changed(self.name)
 
     # ------------------------------------------------------------ the lobby
     @handles(messages.CONNECT)

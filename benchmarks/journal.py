@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from polypaint.store.sqlite import SqliteJournal
+from polypaint.store.sqlite_journal import SqliteJournal
 
 ROUNDS = 2000
 

@@ -31,7 +31,7 @@ from polypaint.paint.lobbies import LobbyInfo
 from polypaint.paint.strokes import StrokeCanvas
 from polypaint.store import Store, StoredLobby
 from polypaint.store.mongo import MongoStore
-from polypaint.store.sqlite import SqliteStore
+from polypaint.store.sqlite_store import SqliteStore
 from tests.processes import Mongo, Process, lasting_port, mongo_program
 
 SLOW_S = 0.2

@@ -1,7 +1,7 @@
 """polypaint-fast without its journal: the difference is what the journal costs. Loses all."""
 
 from polypaint.__main__ import main
-from polypaint.store.sqlite import SqliteJournal
+from polypaint.store.sqlite_journal import SqliteJournal
 
 
 def commit(self: SqliteJournal, batches: list[tuple[int, bytes]]) -> None:

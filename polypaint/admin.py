@@ -29,7 +29,7 @@ from polypaint.paint import picture
 from polypaint.recovery import Report, recover
 from polypaint.settings import Settings, is_database
 from polypaint.store import Sizes, Store, transfer
-from polypaint.store.folder import SQLITE, DataFolder, open_store
+from polypaint.store.folder import SQLITE, DataFolder, open_store, to_look_at
 from polypaint.tanks.moderation import Conduct
 from polypaint.tanks.service import CONDUCT
 
@@ -39,10 +39,14 @@ out = Console()
 @asynccontextmanager
 async def _open(settings: Settings) -> AsyncIterator[DataFolder]:
     """The data folder, for this process alone. Raises StoreError."""
-    if not settings.data.is_dir():
-        raise SettingsError(f"there is no data folder {settings.data}; name it with --data")
+    _must_be_there(settings)
     async with _opened(DataFolder(settings.data, store=settings.store)) as folder:
         yield folder
+
+
+def _must_be_there(settings: Settings) -> None:
+    if not settings.data.is_dir():
+        raise SettingsError(f"there is no data folder {settings.data}; name it with --data")
 
 
 @asynccontextmanager
@@ -56,10 +60,16 @@ async def _opened(folder: DataFolder) -> AsyncIterator[DataFolder]:
 
 async def check(settings: Settings) -> int:
     """Read everything that is stored; nothing is changed."""
+    _must_be_there(settings)
+    with to_look_at(settings.data) as path:
+        return await _checked(settings.model_copy(update={"data": path}))
+
+
+async def _checked(settings: Settings) -> int:
     async with _open(settings) as folder:
         problems = await folder.store.check()
         report = await recover(folder.store, folder.journal, write=False)
-        problems += report.problems
+        problems = folder.store.problems + problems + report.problems
         for lobby in report.lobbies:
             try:
                 dump = await folder.store.load(lobby.number)

@@ -6,7 +6,8 @@ PolypaintError
 ├── Refused          a rule said no: nothing changed, the connection stays open
 │   └── Stale        the peer acted on a canvas that has since changed: it is resynced
 ├── StoreError       the store or journal could not do its work
-│   └── StoreFull    … because the disk is full: it is tried again
+│   ├── StoreFull    … because the disk is full: it is tried again
+│   └── StoreDamaged … because what it holds is damaged
 ├── SettingsError    a flag, variable or configuration file is wrong
 └── ConnectionClosed a client's connection ended (client side only)
     └── LoginFailed  … because the server did not accept name and password
@@ -39,6 +40,10 @@ class StoreError(PolypaintError):
 
 class StoreFull(StoreError):
     """There is no room left on the disk; writing is tried again until there is."""
+
+
+class StoreDamaged(StoreError):
+    """What was stored is not what is read: a checksum or the file's structure is wrong."""
 
 
 class SettingsError(PolypaintError):

@@ -25,6 +25,8 @@ from polypaint.store import Journal
 log = structlog.get_logger()
 
 RETRY_S: Final = 0.5
+TRIM_S: Final = 0.01
+"""Between two parts of what the journal is to forget."""
 TURN_BYTES: Final = 256 * 1024
 """What is said or recorded in one turn of the loop before it is flushed at once."""
 
@@ -62,6 +64,8 @@ class Flusher:
         self._withheld: list[Outbox] = []
         self._committing: asyncio.Future[None] | None = None
         self._blocked = False
+        self._trimming = False
+        self._closed = False
         self._thread = ThreadPoolExecutor(1, "journal")
 
     @property
@@ -202,13 +206,27 @@ class Flusher:
         self._house.send(outboxes)
 
     def trim(self, before: int) -> None:
-        """Have the journal forget what is older than this batch, unless it is being written."""
-        if self.idle:
-            try:
-                self._journal.trim(before)
-            except StoreError as error:
-                log.error("trimming the journal", error=str(error))
+        """Have the journal forget what is older than this batch, unless it is being written.
+
+        A little at a time, for it happens on the event loop.
+        """
+        if not self.idle:
+            return
+        try:
+            more = self._journal.trim(before)
+        except StoreError as error:
+            log.error("trimming the journal", error=str(error))
+            return
+        if more and not self._trimming:
+            self._trimming = True
+            self._loop.call_later(TRIM_S, self._trim_on, before)
+
+    def _trim_on(self, before: int) -> None:
+        self._trimming = False
+        if not self._closed:
+            self.trim(before)
 
     def close(self) -> None:
         """End the thread."""
+        self._closed = True
         self._thread.shutdown()

@@ -10,14 +10,21 @@ Must never do I/O. Counterparts: `store.Journal` keeps batches, `recovery.py` re
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
+from zlib import crc32
 
 from polypaint.errors import StoreError
 
-RECORD: Final = struct.Struct("<IIQ")
-"""Of a log record: bytes that follow, stream number, sequence number; then what it says."""
+RECORD: Final = struct.Struct("<IIQI")
+"""Of a log record: bytes that follow, stream number, sequence number, checksum; then the bytes."""
+UNCHECKED: Final = struct.Struct("<IIQ")
+"""The same in journals of format 2 and older."""
 DOCUMENTS: Final = 0xFFFF_FFFF
 """The stream of `book.Book`; drawings are counted from 1."""
+_SPREAD: Final = 0x9E37_79B1
+"""Checksums begin with this, so that zeros are no record, and each stream's differ."""
+_PRIME: Final = 0xFFFF_FFFB
+"""The largest of 32 bits: whatever bit of a number is flipped, its remainder changes."""
 
 
 @dataclass(slots=True)
@@ -36,7 +43,8 @@ class Log:
         """One more record of this stream."""
         if not self.records and self.notify is not None:
             self.notify()
-        self.records.append(RECORD.pack(len(record), number, seq) + record)
+        crc = crc32(record, ((number + 1) * _SPREAD + seq) % _PRIME)  # `_checksum`, uncalled
+        self.records.append(RECORD.pack(len(record), number, seq, crc) + record)
         self.size += len(record)
 
     def take(self) -> bytes:
@@ -50,15 +58,88 @@ class Log:
         return batch
 
 
-def records(batch: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """(stream number, sequence number, record) of each record. Raises StoreError."""
+class Record(NamedTuple):
+    """One record of a batch. number: its stream; seq: its place in it."""
+
+    number: int
+    seq: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Damaged:
+    """Bytes of a batch that are no record any more. number, seq: as far as they can be read."""
+
+    number: int | None
+    seq: int | None
+    size: int
+
+
+def records(batch: bytes) -> Iterator[Record]:
+    """Every record of a batch, in order. Raises StoreError at the first that is damaged."""
+    for part in salvaged(batch):
+        if isinstance(part, Damaged):
+            raise StoreError("a journal batch is damaged")
+        yield part
+
+
+def salvaged(batch: bytes) -> Iterator[Record | Damaged]:
+    """Every record of a batch, in order, and what stands between them where it is damaged."""
     at = 0
     while at < len(batch):
-        if at + RECORD.size > len(batch):
+        record = _record_at(batch, at)
+        if record is None:
+            end = _next_record(batch, at + 1)
+            yield _damaged(batch, at, end)
+            at = end
+        else:
+            yield record
+            at += RECORD.size + len(record.data)
+
+
+def _record_at(batch: bytes, at: int) -> Record | None:
+    """The record that begins here; None when none does, or its checksum is wrong."""
+    start = at + RECORD.size
+    if start > len(batch):
+        return None
+    size, number, seq, crc = RECORD.unpack_from(batch, at)
+    if start + size > len(batch):
+        return None
+    data = batch[start : start + size]
+    return Record(number, seq, data) if _checksum(number, seq, data) == crc else None
+
+
+def _next_record(batch: bytes, at: int) -> int:
+    """Where the next record begins that is whole; the end when none is."""
+    while at < len(batch) and _record_at(batch, at) is None:
+        at += 1
+    return at
+
+
+def _damaged(batch: bytes, at: int, end: int) -> Damaged:
+    """What can be said of a damaged part. Its header is believed if it fits the damage."""
+    if at + RECORD.size <= end:
+        size, number, seq, _ = RECORD.unpack_from(batch, at)
+        if at + RECORD.size + size == end:
+            return Damaged(number, seq, end - at)
+    return Damaged(None, None, end - at)
+
+
+def _checksum(number: int, seq: int, data: bytes) -> int:
+    return crc32(data, ((number + 1) * _SPREAD + seq) % _PRIME)
+
+
+def checked(batch: bytes) -> bytes:
+    """A batch of format 2, whose records had no checksums, as it is today. Raises StoreError."""
+    log = Log()
+    at = 0
+    while at < len(batch):
+        start = at + UNCHECKED.size
+        if start > len(batch):
             raise StoreError("a journal batch ends in the middle of a record")
-        size, number, seq = RECORD.unpack_from(batch, at)
-        at += RECORD.size
-        if at + size > len(batch):
+        size, number, seq = UNCHECKED.unpack_from(batch, at)
+        if start + size > len(batch):
             raise StoreError("a journal batch ends in the middle of a record")
-        yield number, seq, batch[at : at + size]
-        at += size
+        log.add(number, seq, batch[start : start + size])
+        at = start + size
+    return log.take()

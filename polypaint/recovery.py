@@ -1,5 +1,8 @@
 """From what is stored and the journal since: everything as it was when the server stopped.
 
+What is damaged costs only itself: a drawing gets what its own records tell up to the first that is
+missing, documents get every change that can be read, and the report names the rest.
+
 Must never import the network. Counterparts: `store` keeps both, `paint.lobbies` replays.
 """
 
@@ -10,10 +13,13 @@ from dataclasses import dataclass, field
 from polypaint._codec import Turn, split
 from polypaint.book import Changes, change
 from polypaint.errors import PolypaintError, StoreError
-from polypaint.log import DOCUMENTS, Log, records
+from polypaint.log import DOCUMENTS, Damaged, Log, salvaged
 from polypaint.paint.lobbies import Lobby, LobbyInfo, empty_canvas
 from polypaint.paint.packets import LOBBY_CREATION
 from polypaint.store import UNFINISHED, Journal, Store, StoredLobby
+
+Records = dict[int, bytes]
+"""Of one stream: sequence number → record."""
 
 
 @dataclass(slots=True)
@@ -37,26 +43,17 @@ async def recover(store: Store, journal: Journal, write: bool = True) -> Report:
     journal is that of another store, or the store holds half a copy.
     """
     await _must_belong(journal, store, write)
-    report = Report(torn_bytes=journal.torn_bytes)
+    report = Report(torn_bytes=store.torn_bytes + journal.torn_bytes)
+    if write:
+        report.problems += await store.set_aside_damaged()
     stored = {lobby.number: lobby for lobby in await store.lobbies()}
-    by_lobby: defaultdict[int, list[tuple[int, bytes]]] = defaultdict(list)
-    changes: Changes = {}
-    try:
-        for batch, data in journal.batches():
-            report.next_batch = batch + 1
-            for number, seq, record in records(data):
-                if number == DOCUMENTS:
-                    name, body = change(record)
-                    changes[name] = body
-                    report.replayed += 1
-                else:
-                    by_lobby[number].append((seq, record))
-    except StoreError as error:
-        report.problems.append(str(error))
+    sound = len(report.problems)
+    streams = _read(journal, {n: x.info.filename for n, x in stored.items()}, report)
+    changes = _changes(streams.pop(DOCUMENTS, {}), report)
     if write and changes:
         await store.write(changes)
-    for number, entries in by_lobby.items():
-        lobby = await _replayed(store, stored.get(number), number, entries, report)
+    for number, records in streams.items():
+        lobby = await _replayed(store, stored.get(number), number, records, report)
         if lobby is not None and lobby.removed:
             stored.pop(number, None)
             if write:
@@ -67,13 +64,19 @@ async def recover(store: Store, journal: Journal, write: bool = True) -> Report:
             if write:
                 lobby.settle(int(time.time()))
                 await store.save(stored[number], *lobby.loaded.dump(), time.time())
-    if write and report.problems:
-        report.problems.append(f"the journal was kept as {journal.set_aside()}")
-    elif write:
-        journal.trim(report.next_batch)
+    if write:
+        _empty(journal, report, damaged=len(report.problems) > sound)
     report.lobbies = list(stored.values())
     report.accounts = len(await store.accounts())
     return report
+
+
+def _empty(journal: Journal, report: Report, damaged: bool) -> None:
+    """The store has everything: forget it, or keep it for examination."""
+    if damaged:
+        report.problems.append(f"the journal was kept as {journal.set_aside()}")
+    while journal.trim(report.next_batch):
+        pass
 
 
 async def _must_belong(journal: Journal, store: Store, write: bool) -> None:
@@ -83,24 +86,104 @@ async def _must_belong(journal: Journal, store: Store, write: bool) -> None:
             "a copy into this store was not finished: run `polypaint-fast copy` again, to its end"
         )
     identity = await store.identity()
-    if journal.store not in ("", identity) and next(journal.batches(), None) is not None:
-        raise StoreError(
-            "the journal in the data folder belongs to another store, and has what that one does "
-            "not have yet: start once with that --store, or take another --data"
-        )
+    if journal.store not in ("", identity):
+        if not journal.empty:
+            raise StoreError(
+                "the journal in the data folder belongs to another store, and has what that one "
+                "does not have yet: start once with that --store, or take another --data"
+            )
+        if journal.store not in await store.ancestors():
+            raise StoreError(
+                "this is not the store that the data folder was last used with, nor a copy of it: "
+                "see to --store and --data; if it is the right one all the same, remove "
+                "journal.db, which holds nothing, from the data folder"
+            )
     if write:
         journal.belong_to(identity)
+
+
+# ---------------------------------------------------------------- the journal
+def _read(journal: Journal, names: dict[int, str], report: Report) -> dict[int, Records]:
+    """The journal's records by stream; what is damaged or missing in it is reported."""
+    streams: defaultdict[int, Records] = defaultdict(dict)
+    damaged: list[Damaged] = []
+    first, last = journal.needed
+    numbers: list[int] = []
+    for batch, data in journal.batches():
+        numbers.append(batch)
+        for part in salvaged(data):
+            if isinstance(part, Damaged):
+                damaged.append(part)
+            else:
+                streams[part.number][part.seq] = part.data
+                _name(part.number, part.data, names)
+    report.next_batch = max([*numbers, last, 0]) + 1
+    report.problems += journal.problems
+    if missing := _missing(numbers, first, last):
+        report.problems.append(f"the journal's batches {missing} are missing")
+    report.problems += [f"{_stream(part, names)} is damaged in the journal" for part in damaged]
+    return streams
+
+
+def _missing(numbers: list[int], first: int, last: int) -> str:
+    """Which batches are not there, as text: `3, 7-9`."""
+    known = set(numbers)
+    begin = first or (1 if last else min(known, default=1))
+    end = max([*numbers, last])
+    gaps: list[tuple[int, int]] = []
+    expected = begin
+    for number in [*sorted(x for x in known if x >= begin), end + 1]:
+        if number > expected:
+            gaps.append((expected, number - 1))
+        expected = number + 1
+    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in gaps)
+
+
+def _name(number: int, record: bytes, names: dict[int, str]) -> None:
+    """A drawing that is only in the journal gets its name from there."""
+    if number != DOCUMENTS and number not in names:
+        try:
+            names[number] = _founding(record).filename
+        except (PolypaintError, LookupError):
+            names[number] = f"number {number}"
+
+
+def _stream(part: Damaged, names: dict[int, str]) -> str:
+    if part.number is None:
+        return f"something ({part.size} bytes)"
+    if part.number == DOCUMENTS:
+        return f"a document (change {part.seq})"
+    return f"drawing {names.get(part.number, part.number)!r} (record {part.seq})"
+
+
+def _changes(records: Records, report: Report) -> Changes:
+    """What the journal knows of documents: every change that can be read."""
+    changes: Changes = {}
+    for seq, record in sorted(records.items()):
+        try:
+            name, body = change(record)
+        except (StoreError, TypeError, ValueError) as error:
+            report.problems.append(f"a document (change {seq}): {error}")
+            continue
+        changes[name] = body
+        report.replayed += 1
+    if records:
+        missing = max(records) - min(records) + 1 - len(records)
+        if missing:
+            report.problems.append(f"{missing} changes of documents are missing in the journal")
+    return changes
 
 
 async def _replayed(
     store: Store,
     stored: StoredLobby | None,
     number: int,
-    entries: list[tuple[int, bytes]],
+    records: Records,
     report: Report,
 ) -> Lobby | None:
     """A lobby as the journal leaves it; None when there is nothing to be had."""
     log, turn = Log(), Turn()
+    entries = sorted(records.items())
     try:
         if stored is None:
             lobby = Lobby(number, _founding(entries[0][1]), log, turn)
@@ -110,7 +193,7 @@ async def _replayed(
             canvas = empty_canvas(stored.info.drawing_mode)
             canvas.load(*await store.load(number))
             lobby.canvas = canvas
-    except PolypaintError as error:
+    except (PolypaintError, LookupError) as error:
         report.problems.append(f"drawing number {number}: {error}")
         return None
     try:

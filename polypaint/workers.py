@@ -1,6 +1,6 @@
 """Threads for work that takes long: they give way to the event loop.
 
-Counterparts: `errands.py`, `net/passwords.py` and `store/sqlite.py`, which have such work.
+Counterparts: `errands.py`, `net/passwords.py` and `store/sqlite_store.py`, which have such work.
 """
 
 import contextlib

@@ -213,7 +213,7 @@ class Simulation:
         states = {code: p["etat"] for code, p in world.matches.manager.parties.items()}
         assert set(states.values()) <= {"FERMEE", "EXPIREE"}
         results = defaultdict(dict)
-        for (code, player), statut in self.store.results.items():
+        for (code, player), statut in self.store.counted.items():
             results[code][player] = statut
         closed = {code for code, state in states.items() if state == "FERMEE"}
         assert set(results) == closed, "every finished match is closed, and no other"
@@ -221,7 +221,7 @@ class Simulation:
             assert sorted(own.values()) in (["defaite", "victoire"], ["nul", "nul"])
         for (code, player), statut in self.seen.items():
             assert results[code][player] == statut, "what a player saw is what counts"
-        assert self.store.conflicts == []
+        assert self.store.conflicting == []
         assert world.troubles == []
 
 
@@ -241,4 +241,4 @@ def test_results_count_exactly_once_whatever_happens(part):
     runs = [simulate(seed) for seed in seeds]
     if not ONE:
         assert sum(run.kills for run in runs) > len(runs) / 2
-        assert sum(len(run.store.results) for run in runs) > len(runs)
+        assert sum(len(run.store.counted) for run in runs) > len(runs)

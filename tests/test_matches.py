@@ -130,7 +130,7 @@ def test_leaving_the_lobby_frees_the_seat(world):
     ada.disconnect()
     world.advance(61)
     assert world.matches.table.matches[code].seats == {}
-    assert not world.store.results
+    assert not world.store.counted
 
 
 def test_leaving_during_play_loses(world):
@@ -140,9 +140,9 @@ def test_leaving_during_play_loses(world):
     assert (lost["statut"], lost["seq"]) == ("defaite", 1)
     assert gone == {"reponse": "deconnecte"}
     assert bob.take()[0]["statut"] == "victoire"
-    assert world.store.results == {(code, "ada"): "defaite"}
+    assert world.store.counted == {(code, "ada"): "defaite"}
     bob.disconnect()
-    assert world.store.results[code, "bob"] == "victoire"
+    assert world.store.counted[code, "bob"] == "victoire"
     assert world.matches.table.matches == {}
     assert world.matches.manager.parties[code]["etat"] == "FERMEE"
     refused(talk(world), "code_inconnu", requete="connexion", id_publique="bob", id_privee="pw",
@@ -176,9 +176,9 @@ def test_play_to_the_end(world):
         act(talker, name, colonne=column)
     assert bob.take()[-1]["statut"] == "defaite"
     refused(ada, "terminee", requete="action", id_publique="ada", action={"colonne": 1})
-    assert world.store.results == {}
+    assert world.store.counted == {}
     world.advance(table.RESULT_S + 1)
-    assert world.store.results == {(code, "ada"): "victoire", (code, "bob"): "defaite"}
+    assert world.store.counted == {(code, "ada"): "victoire", (code, "bob"): "defaite"}
     refused(ada, "terminee", requete="action", id_publique="ada", action={"colonne": 1})
     stats = talk(world).send(requete="statistiques", id_publique="ada", rid=1).last()
     assert stats == {
@@ -245,9 +245,9 @@ def test_how_it_ended_can_be_seen_after_a_restart(world):
     assert infos["infos_partie"]["etat"] == "TERMINEE"
     assert infos["infos_partie"]["jeu_etat"]["gagnant"] == "ada"
     assert infos["statut"] == "defaite"
-    assert again.store.results == {}
+    assert again.store.counted == {}
     again.advance(table.RESULT_S + 2)
-    assert sorted(again.store.results.values()) == ["defaite", "victoire"]
+    assert sorted(again.store.counted.values()) == ["defaite", "victoire"]
     assert again.matches.table.matches == {}
 
 
@@ -276,17 +276,17 @@ def test_statistics_while_the_store_is_away(world):
     assert code in world.matches.table.matches
     world.store.broken = False
     world.advance(60)
-    assert len(world.store.results) == 2
+    assert len(world.store.counted) == 2
     assert code not in world.matches.table.matches
 
 
 def test_conflicting_results_are_kept_apart(world):
     code, ada, bob = started(world)
-    world.store.results[code, "ada"] = "nul"
+    world.store.counted[code, "ada"] = "nul"
     finish(ada, bob)
     world.advance(60)
-    assert world.store.results[code, "ada"] == "nul"
-    assert world.store.conflicts == [(code, "ada", "victoire")]
+    assert world.store.counted[code, "ada"] == "nul"
+    assert world.store.conflicting == [(code, "ada", "victoire")]
     assert world.troubles[0].details["player"] == "ada"
     assert code not in world.matches.table.matches
 

@@ -9,14 +9,15 @@ from pathlib import Path
 import pytest
 
 from polypaint.errors import StoreError, StoreFull
-from polypaint.log import RECORD, records
+from polypaint.log import DOCUMENTS, RECORD, Damaged, Log, records, salvaged
 from polypaint.paint import packets
 from polypaint.paint.lobbies import LobbyInfo
 from polypaint.recovery import recover
-from polypaint.store import StoredLobby
-from polypaint.store import sqlite as sqlite_module
+from polypaint.store import StoredLobby, sqlite_journal
 from polypaint.store.folder import DataFolder
-from polypaint.store.sqlite import SqliteJournal, SqliteStore, torn_bytes
+from polypaint.store.sqlite_journal import SqliteJournal
+from polypaint.store.sqlite_store import SqliteStore
+from polypaint.store.wal import Scan, scan
 
 from .test_session import stroke
 from .world import World
@@ -71,18 +72,19 @@ def test_journal(journal):
 def test_damaged_batches_are_noticed_and_set_aside(journal, tmp_path):
     journal.commit([(1, b"one")])
     journal.commit([(2, b"two")])
-    journal._db.execute("UPDATE journal SET data = x'00' WHERE batch = 2")
-    with pytest.raises(StoreError, match="batch 2 is damaged"):
-        list(journal.batches())
-    assert Path(journal.set_aside()).exists()
+    journal._db.execute("UPDATE batches SET data = x'00' WHERE batch = 2")
+    assert list(journal.batches()) == [(1, b"one"), (2, b"\0")]
+    assert journal.problems == ["journal batch 2 is damaged"]
+    assert (tmp_path / journal.set_aside()).exists()
     assert list(journal.batches()) == []
+    assert journal.needed == (3, 2)
 
 
 def test_the_reserve(journal, tmp_path):
     assert not journal.use_reserve()
     journal.fill_reserve()
     journal.fill_reserve()
-    assert (tmp_path / "reserve").stat().st_size == sqlite_module.RESERVE_BYTES
+    assert (tmp_path / "reserve").stat().st_size == sqlite_journal.RESERVE_BYTES
     assert journal.use_reserve()
     assert not journal.use_reserve()
 
@@ -121,26 +123,29 @@ def test_a_file_that_is_no_database_releases_the_folder(tmp_path):
 
 
 def test_torn_bytes(tmp_path):
-    wal = tmp_path / "wal"
-    assert torn_bytes(wal) == 0
-    wal.write_bytes(b"x" * 10)
-    assert torn_bytes(wal) == 10
-    salts = b"saltsalt"
-    header = bytes(8) + (4096).to_bytes(4, "big") + bytes(4) + salts + bytes(8)
-
-    def frame(commit: int, its_salts: bytes = salts) -> bytes:
-        return bytes(4) + commit.to_bytes(4, "big") + its_salts + bytes(8) + bytes(4096)
-
-    whole = header + frame(0) + frame(1)
+    """What a killed process did not finish is told from what has always been there."""
+    database, log = tmp_path / "x.db", tmp_path / "x.db-wal"
+    assert scan(log, database) == Scan()
+    log.write_bytes(b"x" * 10)
+    assert scan(log, database) == Scan(torn_bytes=10)
+    log.unlink()
+    db = sqlite3.connect(database, isolation_level=None)
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("CREATE TABLE t (x)")
+    whole = log.read_bytes()
+    frame = 24 + 4096
+    unfinished = whole[32:36] + bytes(4) + whole[40 : 32 + frame]
     for content, torn in (
         (whole, 0),
-        (whole + frame(0), 4120),
-        (whole + frame(1)[:2000], 2000),
-        (whole + frame(1, b"oldsalts"), 0),
+        (whole + unfinished, frame),
+        (whole + whole[32 : 32 + 2000], 2000),
+        (whole + unfinished[:8] + b"oldsalts" + unfinished[16:], 0),
         (whole + bytes(5), 0),
     ):
-        wal.write_bytes(content)
-        assert torn_bytes(wal) == torn
+        log.write_bytes(content)
+        assert scan(log, database) == Scan(torn_bytes=torn)
+    log.write_bytes(whole)
+    db.close()
 
 
 # ---------------------------------------------------------------- recovery
@@ -185,9 +190,10 @@ async def test_looking_changes_nothing(tmp_path):
 @pytest.mark.parametrize(
     ("damage", "problem", "strokes"),
     [
-        ("UPDATE journal SET data = x'00', crc = 0 WHERE batch = 5", "batch 5 is damaged", 3),
-        ("DELETE FROM journal WHERE batch = 5", "goes from 4 to 6", 3),
-        ("DELETE FROM journal WHERE batch = 1", "neither", None),
+        ("UPDATE batches SET data = x'00', crc = 0 WHERE batch = 5", "batch 5 is damaged", 3),
+        ("DELETE FROM batches WHERE batch = 5", "batches 5 are missing", 3),
+        ("DELETE FROM batches WHERE batch > 10", "batches 11-12 are missing", 9),
+        ("DELETE FROM batches WHERE batch = 1", "batches 1 are missing", None),
     ],
 )
 async def test_a_damaged_journal_gives_what_can_be_had(tmp_path, damage, problem, strokes):
@@ -199,18 +205,67 @@ async def test_a_damaged_journal_gives_what_can_be_had(tmp_path, damage, problem
     assert "kept as" in report.problems[-1]
     if strokes is None:
         assert report.lobbies == []
+        assert any("neither" in problem for problem in report.problems)
     else:
         assert len((await data.store.load(1))[1]) == strokes
     assert list(data.journal.batches()) == []
     await data.close()
 
 
+def batch_of(*entries: tuple[int, int, bytes]) -> bytes:
+    log = Log()
+    for entry in entries:
+        log.add(*entry)
+    return log.take()
+
+
 def test_records_that_end_too_early():
-    record = RECORD.pack(3, 1, 1) + b"abc"
-    assert list(records(record)) == [(1, 1, b"abc")]
-    for cut in (1, 10, len(record) - 1):
+    batch = batch_of((1, 1, b"abc"))
+    assert list(records(batch)) == [(1, 1, b"abc")]
+    for cut in (1, 10, len(batch) - 1):
         with pytest.raises(StoreError):
-            list(records(record[:cut]))
+            list(records(batch[:cut]))
+
+
+def test_a_flipped_bit_costs_one_record_of_a_batch():
+    """Wherever it is, all other records are read, and nothing is read that was not written."""
+    entries = [(1, 1, b"abc"), (2, 7, b""), (DOCUMENTS, 3, b"x" * 40), (1, 2, bytes(30))]
+    batch = batch_of(*entries)
+    for bit in range(8 * len(batch)):
+        damaged = bytearray(batch)
+        damaged[bit // 8] ^= 1 << bit % 8
+        parts = list(salvaged(bytes(damaged)))
+        read = [part for part in parts if not isinstance(part, Damaged)]
+        assert len(read) == len(entries) - 1
+        assert [entry for entry in entries if entry in read] == read
+        (lost,) = (part for part in parts if isinstance(part, Damaged))
+        assert lost.size >= RECORD.size
+    assert [type(part) for part in salvaged(bytes(64))] == [Damaged]
+
+
+async def test_damage_to_one_drawing_costs_no_other(tmp_path):
+    """Their records stand in the same batches."""
+    data = DataFolder(tmp_path)
+    world = World()
+    ada, bob = world.peer("ada").create("one"), world.peer("bob").create("two")
+    for x in range(5):
+        stroke(ada, x)
+        stroke(bob, x)
+    lists = [list(records(batch)) for _, batch in sorted(world.journal.kept.items())]
+    flat = [record for batch in lists for record in batch]
+    numbers = sorted({number for number, _, _ in flat})
+    batches = [
+        batch_of(*[r for r in flat if r.seq == seq]) for seq in sorted({r.seq for r in flat})
+    ]
+    data.journal.commit([(i + 1, batch) for i, batch in enumerate(batches)])
+    at = batches[3].index(b"ada") + 1
+    damaged = batches[3][:at] + b"?" + batches[3][at + 1 :]
+    data.journal._db.execute("UPDATE batches SET data = ? WHERE batch = 4", (damaged,))
+    report = await recover(data.store, data.journal)
+    assert [len((await data.store.load(number))[1]) for number in numbers] == [2, 5]
+    assert "drawing 'one' (record 4) is damaged in the journal" in report.problems
+    assert not any("two" in problem for problem in report.problems)
+    await data.close()
 
 
 async def test_the_loop_is_free_while_a_drawing_is_stored(store):

@@ -4,6 +4,7 @@ The database is real: mongod, or FerretDB, which `ci/ferretdb` builds.
 """
 
 import asyncio
+import inspect
 import json
 import os
 import random
@@ -19,18 +20,21 @@ from polypaint.errors import LoginFailed, StoreError
 from polypaint.paint.lobbies import LobbyInfo
 from polypaint.store import (
     Counted,
+    Journal,
     PlayerRecord,
     Sizes,
+    Store,
     StoredAccount,
     StoredLobby,
     StoredResult,
 )
 from polypaint.store import mongo as mongo_module
-from polypaint.store import sqlite as sqlite_module
+from polypaint.store import sqlite_store as sqlite_module
 from polypaint.store.mongo import MongoStore
-from polypaint.store.sqlite import SqliteStore
+from polypaint.store.sqlite_store import SqliteStore
 
 from .processes import Process
+from .world import MemoryJournal, MemoryStore
 
 INFO = LobbyInfo("d", "ada", "stroke", "protected", "x")
 
@@ -58,6 +62,19 @@ async def store(tmp_path, request):
     await store.start()  # what is there already does no harm
     yield store
     await store.close()
+
+
+def test_the_stores_in_memory_keep_the_contracts():
+    """What the simulations run on has every method, with the same parameters."""
+    for contract, made in ((Store, MemoryStore()), (Journal, MemoryJournal())):
+        members = {n for n in vars(contract) if not n.startswith("_")} | set(
+            contract.__annotations__
+        )
+        for name in members:
+            ours, theirs = getattr(made, name), getattr(contract, name, None)
+            if inspect.isfunction(theirs):
+                expected = list(inspect.signature(theirs).parameters)[1:]
+                assert list(inspect.signature(ours).parameters) == expected, name
 
 
 async def test_accounts(store):

@@ -393,8 +393,8 @@ def test_a_hit_and_a_death(world):
             {"player": "bob", "rank": 2, "xp": 5, "coin": 0},
         ],
     }  # fmt: skip
-    run = next(iter(world.store.results))[0]
-    assert world.store.results == {(run, "ada"): "victoire", (run, "bob"): "defaite"}
+    run = next(iter(world.store.counted))[0]
+    assert world.store.counted == {(run, "ada"): "victoire", (run, "bob"): "defaite"}
     assert world.tanks.maps()["prairie"]["state"] == "WAITING"
 
 
@@ -435,7 +435,7 @@ def test_time_is_up(world):
     assert closed["reason"] == "time is up"
     assert closed["winer"] is None
     assert [p["rank"] for p in closed["playerclassement"]] == [1, 1]
-    assert sorted(world.store.results.values()) == ["nul", "nul"]
+    assert sorted(world.store.counted.values()) == ["nul", "nul"]
 
 
 def test_two_who_kill_each_other_at_once(world):

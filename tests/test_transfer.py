@@ -11,7 +11,7 @@ from polypaint import connect
 from polypaint.errors import StoreError
 from polypaint.paint.lobbies import LobbyInfo
 from polypaint.store import Sizes, StoredLobby, transfer
-from polypaint.store.sqlite import SqliteStore
+from polypaint.store.sqlite_store import SqliteStore
 from polypaint.store.transfer import copy
 
 from .processes import Process
@@ -223,18 +223,41 @@ def test_a_journal_of_another_store_is_kept_from_it(tmp_path):
     """What only the journal has must not be lost to a store that cannot make sense of it."""
     server = Process(tmp_path).start()
     assert asyncio.run(draw(server.paint, 1, server.kill)) == 1
-    kept = tmp_path / "kept.db"
-    (server.data / "store.db").rename(kept)
-    for name in ("store.db-wal", "store.db-shm"):
-        if (server.data / name).exists():
-            (server.data / name).rename(tmp_path / f"kept.db{name[8:]}")
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    for path in server.data.glob("store.db*"):
+        path.rename(kept / path.name)
+    server.start(wait=False)
+    assert server.child.wait(30) == 2
+    assert "but no store.db" in server.log.read_text()
+    asyncio.run(SqliteStore(server.data / "store.db").close())
     server.start(wait=False)
     assert server.child.wait(30) == 2
     assert "belongs to another store" in server.log.read_text()
     for path in server.data.glob("store.db*"):
         path.unlink()
-    for path in tmp_path.glob("kept.db*"):
-        path.rename(server.data / f"store.db{path.name[7:]}")
+    for path in kept.iterdir():
+        path.rename(server.data / path.name)
+    server.start()
+    assert asyncio.run(draw(server.paint, 2)) == 2
+    assert server.stop() == 0
+
+
+def test_a_foreign_store_is_refused_and_a_copy_is_not(tmp_path):
+    """Even when the journal holds nothing: an empty server is not what anybody wants."""
+    server = Process(tmp_path).start()
+    assert asyncio.run(draw(server.paint, 1)) == 1
+    assert server.stop() == 0
+    copied = tmp_path / "copied"
+    assert command("copy", server.data, copied).returncode == 0
+    (server.data / "store.db").unlink()
+    asyncio.run(SqliteStore(server.data / "store.db").close())
+    refused = command("lobbies", "list", "--data", server.data)
+    assert refused.returncode == 2
+    assert "not the store that the data folder was last used with" in " ".join(
+        refused.stderr.split()
+    )
+    (copied / "store.db").rename(server.data / "store.db")
     server.start()
     assert asyncio.run(draw(server.paint, 2)) == 2
     assert server.stop() == 0

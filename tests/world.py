@@ -31,7 +31,14 @@ from polypaint.paint.packets import PACKETS, Packet, decode
 from polypaint.paint.service import PaintService, attempted
 from polypaint.recovery import Report, recover
 from polypaint.settings import Settings
-from polypaint.store import Counted, PlayerRecord, StoredAccount, StoredLobby
+from polypaint.store import (
+    Counted,
+    PlayerRecord,
+    Sizes,
+    StoredAccount,
+    StoredLobby,
+    StoredResult,
+)
 from polypaint.tanks.moderation import Words
 from polypaint.tanks.service import TankService
 
@@ -50,21 +57,36 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 class MemoryStore:
-    """See `polypaint.store.Store`."""
+    """See `polypaint.store.Store`, which this satisfies: the test of the contracts says so."""
 
     def __init__(self) -> None:
+        self.away = False
+        self.problems: list[str] = []
+        self.torn_bytes = 0
         self.passwords: dict[str, bytes] = {}
         self.kept: dict[int, tuple[StoredLobby, dict[str, Any], list[bytes]]] = {}
         self.broken = False
         self.documents: dict[tuple[str, str], bytes] = {}
-        self.results: dict[tuple[str, str], str] = {}
-        self.conflicts: list[tuple[str, str, str]] = []
+        self.counted: dict[tuple[str, str], str] = {}
+        self.conflicting: list[tuple[str, str, str]] = []
 
     async def start(self) -> None:
         pass
 
     async def identity(self) -> str:
         return "memory"
+
+    async def ancestors(self) -> set[str]:
+        return set()
+
+    async def descend_from(self, identities: set[str]) -> None:
+        pass
+
+    async def sizes(self) -> Sizes:
+        return Sizes(len(self.passwords), len(self.kept), len(self.documents), len(self.counted))
+
+    async def kinds(self) -> list[str]:
+        return sorted({kind for kind, _ in self.documents})
 
     async def write(self, changes: Changes) -> None:
         if self.broken:
@@ -75,36 +97,46 @@ class MemoryStore:
             else:
                 self.documents[name] = body
 
-    async def read(self, kind: str) -> list[tuple[str, bytes]]:
-        return sorted((k, body) for (own, k), body in self.documents.items() if own == kind)
+    async def read(
+        self, kind: str, after: str | None = None, limit: int | None = None
+    ) -> list[tuple[str, bytes]]:
+        of_kind = sorted((k, body) for (own, k), body in self.documents.items() if own == kind)
+        return [each for each in of_kind if after is None or each[0] > after][:limit]
 
     async def read_one(self, kind: str, key: str) -> bytes | None:
         return self.documents.get((kind, key))
 
     async def count(
-        self, code: str, player: str, statut: str, _now: float
+        self, code: str, player: str, statut: str, now: float
     ) -> tuple[Counted, set[str]]:
         if self.broken:
             raise StoreError("broken")
         outcome = Counted.NEW
-        known = self.results.setdefault((code, player), statut)
+        known = self.counted.setdefault((code, player), statut)
         if known is not statut:
             outcome = Counted.AGAIN if known == statut else Counted.CONFLICT
             if outcome is Counted.CONFLICT:
-                self.conflicts.append((code, player, statut))
-        return outcome, {name for own, name in self.results if own == code}
+                self.conflicting.append((code, player, statut))
+        return outcome, {name for own, name in self.counted if own == code}
+
+    async def results(self, after: tuple[str, str], limit: int) -> list[StoredResult]:
+        found = [StoredResult(*name, statut, 0) for name, statut in sorted(self.counted.items())]
+        return [each for each in found if (each.code, each.player) > after][:limit]
+
+    async def conflicts(self) -> list[StoredResult]:
+        return sorted(StoredResult(*each, 0) for each in self.conflicting)
 
     async def record(self, player: str) -> PlayerRecord:
         if self.broken:
             raise StoreError("broken")
-        own = [(code, s) for (code, name), s in self.results.items() if name == player][::-1]
+        own = [(code, s) for (code, name), s in self.counted.items() if name == player][::-1]
         totals = Counter(s for _, s in own)
         return PlayerRecord(
             player, totals["victoire"], totals["defaite"], totals["nul"], tuple(own)
         )
 
     async def ranking(self, limit: int) -> list[PlayerRecord]:
-        names = {name for _, name in self.results}
+        names = {name for _, name in self.counted}
         records = [await self.record(name) for name in names]
         records.sort(key=lambda r: (-r.wins, r.losses, r.player))
         return [PlayerRecord(r.player, r.wins, r.losses, r.draws) for r in records[:limit]]
@@ -117,7 +149,7 @@ class MemoryStore:
     async def password_hash(self, name: str) -> bytes | None:
         return self.passwords.get(name)
 
-    async def add_account(self, name: str, password_hash: bytes, _now: float) -> bool:
+    async def add_account(self, name: str, password_hash: bytes, now: float) -> bool:
         return self.passwords.setdefault(name, password_hash) is password_hash
 
     async def set_password(self, name: str, password_hash: bytes) -> bool:
@@ -150,6 +182,9 @@ class MemoryStore:
     async def check(self) -> list[str]:
         return []
 
+    async def set_aside_damaged(self) -> list[str]:
+        return []
+
     async def close(self) -> None:
         pass
 
@@ -165,17 +200,29 @@ class MemoryJournal:
 
     def __init__(self) -> None:
         self.kept: dict[int, bytes] = {}
+        self.problems: list[str] = []
+        self.last = 0
+
+    @property
+    def needed(self) -> tuple[int, int]:
+        return min(self.kept, default=self.last + 1), self.last
+
+    @property
+    def empty(self) -> bool:
+        return not self.kept
 
     def commit(self, batches: list[tuple[int, bytes]]) -> None:
         for number, data in batches:
             assert number not in self.kept
             self.kept[number] = data
+            self.last = number
 
     def batches(self) -> Iterator[tuple[int, bytes]]:
         yield from sorted(self.kept.items())
 
-    def trim(self, before: int) -> None:
+    def trim(self, before: int) -> bool:
         self.kept = {n: data for n, data in self.kept.items() if n >= before}
+        return False
 
     def set_aside(self) -> str:
         self.kept = {}

@@ -1,4 +1,4 @@
-"""What a server needs of storage: the contracts, and the SQLite store that fulfils them.
+"""What a server needs of storage: the contracts that the stores and the journal fulfil.
 
 A `Store` keeps accounts, drawings, documents and results, and may be far away: it is awaited. A
 `Journal` keeps what happened since, is always local, and is written before anybody sees it.
@@ -90,13 +90,30 @@ UNFINISHED: Final = ("copie", "source")
 
 
 class Store(Protocol):
-    """What is kept. Every method raises StoreError; writing, StoreFull too."""
+    """What is kept. Every method raises StoreError; writing, StoreFull too.
+
+    What was damaged since it was stored raises StoreDamaged when it is asked for by its name, and
+    is left out of lists.
+    """
+
+    away: bool
+    """Did it fail to answer the last time that it was asked?"""
+    problems: list[str]
+    """What was found to be damaged, and mended, when it was opened."""
+    torn_bytes: int
+    """What a killed server had begun to write and did not finish."""
 
     async def start(self) -> None:
         """Make ready what is there, or make it anew; called once, before anything else."""
 
     async def identity(self) -> str:
         """A word that no other store has, the same for as long as this one exists."""
+
+    async def ancestors(self) -> set[str]:
+        """The identities of the stores of which this one is a copy."""
+
+    async def descend_from(self, identities: set[str]) -> None:
+        """Note that this one has what those have."""
 
     async def sizes(self) -> Sizes:
         """How much there is."""
@@ -162,7 +179,10 @@ class Store(Protocol):
         """The players with most wins, then fewest losses, then by name; without their history."""
 
     async def check(self) -> list[str]:
-        """What is wrong with what is stored; empty when nothing is."""
+        """What is wrong with what is stored; empty when nothing is. Nothing is changed."""
+
+    async def set_aside_damaged(self) -> list[str]:
+        """Move what is damaged to where nobody reads it; sentences that name it."""
 
     async def close(self) -> None:
         """Release everything."""
@@ -173,10 +193,20 @@ class Journal(Protocol):
 
     torn_bytes: int
     """What a killed server had begun to write and did not finish; nobody has seen it."""
+    problems: list[str]
+    """What was found to be damaged; complete when all batches have been read."""
 
     @property
     def store(self) -> str:
         """The identity of the store to which it belongs; empty before the first."""
+
+    @property
+    def needed(self) -> tuple[int, int]:
+        """(first, last) of the batches that it must have; last is 0 where that is not known."""
+
+    @property
+    def empty(self) -> bool:
+        """Is there nothing in it that the store may not have?"""
 
     def commit(self, batches: list[tuple[int, bytes]]) -> None:
         """Keep these numbered batches, all or none. Raises StoreFull, StoreError."""
@@ -185,19 +215,19 @@ class Journal(Protocol):
         """Note the identity of the store that will get what is journaled. Raises StoreError."""
 
     def batches(self) -> Iterator[tuple[int, bytes]]:
-        """Everything that is kept, in order. Raises StoreError for what is damaged."""
+        """Everything that is kept, in order, damaged or not: see `log.salvaged`."""
 
-    def trim(self, before: int) -> None:
-        """Forget batches with lower numbers. Raises StoreError."""
+    def trim(self, before: int) -> bool:
+        """Forget some batches with lower numbers. Are there more? Raises StoreError."""
 
     def set_aside(self) -> str:
-        """Begin an empty journal and keep the old one for examination; where it is now."""
+        """Begin an empty journal and keep the old one for examination; its name now."""
 
     def use_reserve(self) -> bool:
         """Give up the room that was put by for a full disk; False when there is none."""
 
     def fill_reserve(self) -> None:
-        """Put room by for a full disk. Raises StoreFull."""
+        """Put room by for a full disk. Raises StoreFull, StoreError."""
 
     def close(self) -> None:
         """Release everything."""

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from polypaint import checksum
+
 PIECE_BYTES = 1 << 18
 FEED_BYTES = 1 << 14
 """Of compressed data at a time: what zlib does not take at once is copied."""
@@ -29,6 +31,14 @@ def packed(blobs: list[bytes], part_bytes: int) -> list[bytes]:
     rest += deflate.flush()
     parts += [bytes(rest[at : at + part_bytes]) for at in range(0, len(rest), part_bytes)]
     return parts
+
+
+def of_content(meta: bytes, parts: list[bytes]) -> int:
+    """The checksum of a drawing's content: what it says of itself, and its parts."""
+    crc = checksum.of_fields(meta, len(parts))
+    for part in parts:
+        crc = zlib.crc32(part, crc)
+    return crc
 
 
 def _pieces(blobs: list[bytes]) -> Iterator[bytes | memoryview]:

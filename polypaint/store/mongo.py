@@ -16,16 +16,19 @@ import secrets
 import time
 import zlib
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import orjson
+from bson.errors import BSONError
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import DeleteOne, ReplaceOne
-from pymongo.errors import DuplicateKeyError, PyMongoError
+from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
 
+from polypaint import checksum
 from polypaint.book import Changes
-from polypaint.errors import StoreError
+from polypaint.errors import StoreDamaged, StoreError
 from polypaint.paint.lobbies import LobbyInfo
 from polypaint.store import (
     HISTORY_MAX,
@@ -36,7 +39,7 @@ from polypaint.store import (
     StoredLobby,
     StoredResult,
 )
-from polypaint.store.blobs import packed, unpacked
+from polypaint.store.blobs import of_content, packed, unpacked
 from polypaint.store.translated import Translated
 
 PART_BYTES: Final = 1 << 20
@@ -55,23 +58,37 @@ NESTED_MAX: Final = 60
 """Of documents in documents; servers take a hundred."""
 
 
-class _Translated(Translated):
-    """PyMongo's errors; and what it stumbles over when a server answers strangely."""
+class _Errors(Translated):
+    """PyMongo's errors. store: hears whether its database is away."""
+
+    def __init__(self, what: str, store: "MongoStore | None" = None) -> None:
+        super().__init__(what)
+        self._store = store
 
     def ours(self, error: BaseException) -> StoreError | None:
-        """See `Translated.ours`."""
-        if not isinstance(error, PyMongoError | LookupError | TypeError):
+        """Every error of the driver, and of documents that BSON cannot say."""
+        if not isinstance(error, PyMongoError | BSONError):
             return None
+        if self._store is not None:
+            self._store.away = not isinstance(error, OperationFailure | BSONError)
         says = str(error).partition(" (configured timeouts")[0]  # and half a page more
         return StoreError(f"{self.what}: {says[:300]}")
+
+    def none_raised(self) -> None:
+        """It answered."""
+        if self._store is not None:
+            self._store.away = False
 
 
 class MongoStore:
     """See `polypaint.store.Store`. uri: `mongodb://…` or `mongodb+srv://…`, with its database."""
 
     def __init__(self, uri: str) -> None:
+        self.away = False
+        self.problems: list[str] = []
+        self.torn_bytes = 0
         self._where = urlsplit(uri).hostname or "MongoDB"
-        with _Translated(f"--store {self._where}"):
+        with _Errors(f"--store {self._where}"):
             self._client: Any = AsyncIOMotorClient(
                 uri,
                 serverSelectionTimeoutMS=CONNECT_MS,
@@ -86,8 +103,7 @@ class MongoStore:
         self._ranked_at = float("-inf")
 
     async def start(self) -> None:
-        """See `polypaint.store.Store`."""
-        with _Translated(f"the database at {self._where}"):
+        with _Errors(f"the database at {self._where}", self):
             found = await self._db.schema.find_one({"_id": "polypaint"})
             version = (found or {}).get("version", 0)
             if version > VERSION:
@@ -101,13 +117,26 @@ class MongoStore:
                 await _note(self._db, "version", VERSION)
 
     async def identity(self) -> str:
-        """See `polypaint.store.Store`."""
-        with _Translated("reading"):
-            return str((await self._db.schema.find_one({"_id": "polypaint"}))["identity"])
+        with _Errors("reading", self):
+            found = await self._db.schema.find_one({"_id": "polypaint"})
+        if not found or "identity" not in found:
+            raise StoreDamaged(f"the database at {self._where} has lost its identity")
+        return str(found["identity"])
+
+    async def ancestors(self) -> set[str]:
+        """The identities of the stores of which this one is a copy."""
+        with _Errors("reading", self):
+            found = await self._db.schema.find_one({"_id": "polypaint"})
+        return set((found or {}).get("ancestors", []))
+
+    async def descend_from(self, identities: set[str]) -> None:
+        """Note that this one has what those have."""
+        known = await self.ancestors()
+        with _Errors("noting where a copy comes from", self):
+            await _note(self._db, "ancestors", sorted(known | identities))
 
     async def sizes(self) -> Sizes:
-        """See `polypaint.store.Store`."""
-        with _Translated("counting"):
+        with _Errors("counting", self):
             counted = [
                 await self._db[name].count_documents({})
                 for name in ("accounts", "lobbies", "documents", "results")
@@ -118,13 +147,17 @@ class MongoStore:
     async def password_hash(self, name: str) -> bytes | None:
         """See `polypaint.store.Store`; who has been here is known while the database is away."""
         try:
-            with _Translated("reading an account"):
+            with _Errors("reading an account", self):
                 found = await self._db.accounts.find_one({"_id": name})
         except StoreError:
             if name in self._hashes:
                 return self._hashes[name]
             raise
-        return self._remembered(name, bytes(found["hash"])) if found else None
+        if not found:
+            return None
+        if not _is_sound(found, _account_fields):
+            raise StoreDamaged(f"the account {name!r} is damaged; give it another password")
+        return self._remembered(name, bytes(found["hash"]))
 
     def _remembered(self, name: str, password_hash: bytes) -> bytes:
         self._hashes[name] = password_hash
@@ -134,9 +167,9 @@ class MongoStore:
         return password_hash
 
     async def add_account(self, name: str, password_hash: bytes, now: float) -> bool:
-        """See `polypaint.store.Store`."""
-        account = {"_id": name, "hash": password_hash, "created": now}
-        with _Translated("creating an account"):
+        account = {"_id": name, "hash": password_hash, "created": float(now)}
+        account["sum"] = checksum.of_fields(*_account_fields(account))
+        with _Errors("creating an account", self):
             try:
                 await self._db.accounts.insert_one(account)
             except DuplicateKeyError:
@@ -145,31 +178,29 @@ class MongoStore:
         return True
 
     async def set_password(self, name: str, password_hash: bytes) -> bool:
-        """See `polypaint.store.Store`."""
-        with _Translated("changing a password"):
-            change = {"$set": {"hash": password_hash}}
-            done = await self._db.accounts.update_one({"_id": name}, change)
+        with _Errors("changing a password", self):
+            account = await self._db.accounts.find_one({"_id": name})
+            if account is None:
+                return False
+            account["hash"] = password_hash
+            account["sum"] = checksum.of_fields(*_account_fields(account))
+            await self._db.accounts.replace_one({"_id": name}, account)
         self._hashes.pop(name, None)
-        return bool(done.matched_count)
+        return True
 
     async def accounts(self) -> list[StoredAccount]:
-        """See `polypaint.store.Store`."""
-        with _Translated("reading accounts"):
+        with _Errors("reading accounts", self):
             found = self._db.accounts.find({}).sort("_id", 1)
-            return [
-                StoredAccount(each["_id"], each["created"], bytes(each["hash"]))
-                async for each in found
-            ]
+            return [_account(each) async for each in found]
 
     # ------------------------------------------------------------ drawings
     async def lobbies(self) -> list[StoredLobby]:
-        """See `polypaint.store.Store`."""
-        with _Translated("reading drawings"):
-            return [_lobby(each) async for each in self._db.lobbies.find({}).sort("_id", 1)]
+        with _Errors("reading drawings", self):
+            found = [each async for each in self._db.lobbies.find({}).sort("_id", 1)]
+        return [_lobby(each) for each in found if _is_sound(each, _lobby_fields)]
 
     async def load(self, number: int) -> tuple[dict[str, Any], list[bytes]]:
-        """See `polypaint.store.Store`."""
-        with _Translated("reading a drawing"):
+        with _Errors("reading a drawing", self):
             for _ in range(3):  # it may be stored again while we read its parts
                 lobby = await self._db.lobbies.find_one({"_id": number})
                 if lobby is None:
@@ -180,16 +211,20 @@ class MongoStore:
                 if len(parts) == lobby["parts"]:
                     break
         try:
+            if "content_sum" in lobby:
+                content = await asyncio.to_thread(of_content, lobby["meta"].encode(), parts)
+                if content != lobby["content_sum"]:
+                    raise ValueError("its checksum is wrong")
             return orjson.loads(lobby["meta"]), await asyncio.to_thread(unpacked, parts)
         except (zlib.error, ValueError) as error:
-            raise StoreError(f"drawing number {number} is damaged: {error}") from error
+            raise StoreDamaged(f"drawing number {number} is damaged: {error}") from error
 
     async def save(
         self, lobby: StoredLobby, meta: dict[str, Any], blobs: list[bytes], now: float
     ) -> None:
         """See `polypaint.store.Store`: the parts first, then the document that names them."""
         fields = _fields(lobby) | {"saved": now}
-        with _Translated("storing a drawing"):
+        with _Errors("storing a drawing", self):
             if not meta:
                 await self._db.lobbies.update_one({"_id": lobby.number}, {"$set": fields})
                 return
@@ -198,46 +233,46 @@ class MongoStore:
             for i, data in enumerate(parts):
                 part = {"number": lobby.number, "save": save, "part": i, "data": data}
                 await self._db.parts.insert_one({"_id": f"{lobby.number}:{save}:{i}"} | part)
-            fields |= {"meta": orjson.dumps(meta).decode(), "save": save, "parts": len(parts)}
+            about = orjson.dumps(meta)
+            content_sum = await asyncio.to_thread(of_content, about, parts)
+            fields |= {"meta": about.decode(), "save": save, "parts": len(parts)}
+            fields["content_sum"] = content_sum
             document = {"_id": lobby.number} | fields
             await self._db.lobbies.replace_one({"_id": lobby.number}, document, upsert=True)
             older = {"number": lobby.number, "save": {"$ne": save}}
             await self._db.parts.delete_many(older)
 
     async def remove(self, number: int) -> None:
-        """See `polypaint.store.Store`."""
-        with _Translated("forgetting a drawing"):
+        with _Errors("forgetting a drawing", self):
             await self._db.lobbies.delete_one({"_id": number})
             await self._db.parts.delete_many({"number": number})
 
     # ------------------------------------------------------------ documents
     async def write(self, changes: Changes) -> None:
-        """See `polypaint.store.Store`."""
         work = await asyncio.to_thread(_operations, changes)
-        with _Translated("storing documents"):
+        with _Errors("storing documents", self):
             for at in range(0, len(work), BULK):
                 await self._db.documents.bulk_write(work[at : at + BULK], ordered=False)
 
     async def kinds(self) -> list[str]:
-        """See `polypaint.store.Store`."""
-        with _Translated("reading documents"):
+        with _Errors("reading documents", self):
             return sorted(await self._db.documents.distinct("kind"))
 
     async def read(
         self, kind: str, after: str | None = None, limit: int | None = None
     ) -> list[tuple[str, bytes]]:
-        """See `polypaint.store.Store`."""
         query: dict[str, Any] = {"kind": kind}
         if after is not None:
             query["key"] = {"$gt": after}
-        with _Translated("reading documents"):
+        with _Errors("reading documents", self):
             found = self._db.documents.find(query).sort("key", 1).limit(limit or 0)
-            return [(each["key"], _body(each)) async for each in found]
+            return [(each["key"], _body(each)) async for each in found if _whole(each)]
 
     async def read_one(self, kind: str, key: str) -> bytes | None:
-        """See `polypaint.store.Store`."""
-        with _Translated("reading a document"):
+        with _Errors("reading a document", self):
             found = await self._db.documents.find_one({"_id": f"{kind}:{key}"})
+        if found and not _whole(found):
+            raise StoreDamaged(f"the document {kind} {key!r} is damaged")
         return _body(found) if found else None
 
     # ------------------------------------------------------------ results
@@ -247,12 +282,12 @@ class MongoStore:
         """See `polypaint.store.Store`: the key of a result is unique."""
         outcome = Counted.NEW
         result = {"code": code, "player": player, "statut": statut, "at": now}
-        with _Translated("storing a result"):
+        with _Errors("storing a result", self):
             try:
                 await self._db.results.insert_one({"_id": f"{code}:{player}"} | result)
             except DuplicateKeyError:
-                known = await self._db.results.find_one({"_id": f"{code}:{player}"})
-                outcome = Counted.AGAIN if known["statut"] == statut else Counted.CONFLICT
+                known = await self._db.results.find_one({"_id": f"{code}:{player}"}) or {}
+                outcome = Counted.AGAIN if known.get("statut") == statut else Counted.CONFLICT
             if outcome is Counted.CONFLICT:
                 key = {"_id": f"{code}:{player}:{statut}"}
                 await self._db.conflicts.replace_one(key, key | result, upsert=True)
@@ -260,21 +295,18 @@ class MongoStore:
             return outcome, {each["player"] async for each in found}
 
     async def results(self, after: tuple[str, str], limit: int) -> list[StoredResult]:
-        """See `polypaint.store.Store`."""
         code, player = after
         later = {"$or": [{"code": code, "player": {"$gt": player}}, {"code": {"$gt": code}}]}
-        with _Translated("reading results"):
+        with _Errors("reading results", self):
             found = self._db.results.find(later).sort(BY_MATCH).limit(limit)
             return [_result(each) async for each in found]
 
     async def conflicts(self) -> list[StoredResult]:
-        """See `polypaint.store.Store`."""
-        with _Translated("reading results"):
+        with _Errors("reading results", self):
             return sorted([_result(each) async for each in self._db.conflicts.find({})])
 
     async def record(self, player: str) -> PlayerRecord:
-        """See `polypaint.store.Store`."""
-        with _Translated("reading results"):
+        with _Errors("reading results", self):
             totals = [
                 await self._db.results.count_documents({"player": player, "statut": statut})
                 for statut in STATUTS
@@ -288,7 +320,7 @@ class MongoStore:
     async def ranking(self, limit: int) -> list[PlayerRecord]:
         """See `polypaint.store.Store`; made anew every RANKED_S at most."""
         if time.monotonic() - self._ranked_at > RANKED_S:
-            with _Translated("reading results"):
+            with _Errors("reading results", self):
                 self._ranking = await self._ranked()
             self._ranked_at = time.monotonic()
         return self._ranking[:limit]
@@ -301,38 +333,109 @@ class MongoStore:
             found = self._db.results.aggregate([{"$match": {"statut": statut}}, count])
             async for each in found:
                 totals.setdefault(each["_id"], [0, 0, 0])[i] = int(each["count"])
-        records = [
-            PlayerRecord(name, won, lost, drawn) for name, (won, lost, drawn) in totals.items()
-        ]
-        return sorted(records, key=lambda r: (-r.wins, r.losses, r.player))
+        return await asyncio.to_thread(_sorted, totals)
 
     # ------------------------------------------------------------ the whole
     async def check(self) -> list[str]:
-        """See `polypaint.store.Store`."""
-        wrong = []
-        with _Translated("checking"):
+        """Every document is read, and every drawing's parts are counted."""
+        wrong: list[str] = []
+        with _Errors("checking", self):
+            for collection, fields, name in _SEALED:
+                wrong += [
+                    f"{name} {each['_id']!r} is damaged"
+                    async for each in self._db[collection].find({})
+                    if not _is_sound(each, fields)
+                ]
+            wrong += [
+                f"the document {each['_id']!r} is damaged"
+                async for each in self._db.documents.find({})
+                if not _whole(each)
+            ]
             async for lobby in self._db.lobbies.find({}, {"filename": 1, "parts": 1, "save": 1}):
                 query = {"number": lobby["_id"], "save": lobby["save"]}
                 if await self._db.parts.count_documents(query) != lobby["parts"]:
                     wrong.append(f"drawing {lobby['filename']!r}: a part of it is missing")
         return wrong
 
+    async def set_aside_damaged(self) -> list[str]:
+        """Documents that are damaged go into the collection `damaged`."""
+        with _Errors("checking", self):
+            everything = self._db.documents.find({})
+            found = [each async for each in everything if not _whole(each)]
+            for each in found:
+                await self._db.damaged.replace_one({"_id": each["_id"]}, each, upsert=True)
+                await self._db.documents.delete_one({"_id": each["_id"]})
+        return [
+            f"the document {each['_id']!r} is damaged; it was set aside, in the collection "
+            "`damaged`"
+            for each in found
+        ]
+
     async def close(self) -> None:
-        """See `polypaint.store.Store`."""
         self._client.close()
 
 
 def _fields(lobby: StoredLobby) -> dict[str, Any]:
-    return {name: getattr(lobby.info, name) for name in LOBBY} | {"seq": lobby.seq}
+    fields = {name: getattr(lobby.info, name) for name in LOBBY} | {"seq": lobby.seq}
+    return fields | {"sum": checksum.of_fields(*_lobby_fields(fields | {"_id": lobby.number}))}
+
+
+def _account_fields(account: dict[str, Any]) -> list[Any]:
+    return [account.get("_id"), bytes(account.get("hash", b"")), account.get("created")]
+
+
+def _lobby_fields(lobby: dict[str, Any]) -> list[Any]:
+    return [lobby.get(name) for name in ("_id", *LOBBY, "seq")]
+
+
+_SEALED: Final = (
+    ("accounts", _account_fields, "the account"),
+    ("lobbies", _lobby_fields, "drawing number"),
+)
+
+
+def _is_sound(document: dict[str, Any], fields: Callable[[dict[str, Any]], list[Any]]) -> bool:
+    """Is its checksum right? Versions before had none."""
+    return "sum" not in document or document["sum"] == checksum.of_fields(*fields(document))
+
+
+def _whole(document: dict[str, Any]) -> bool:
+    """Can a document be read, and is its checksum right?"""
+    try:
+        kind, key, body = document["kind"], document["key"], _body(document)
+        return "sum" not in document or document["sum"] == checksum.of_fields(kind, key, body)
+    except (LookupError, TypeError, ValueError):
+        return False
+
+
+def _sorted(totals: dict[str, list[int]]) -> list[PlayerRecord]:
+    """The best first; off the loop, for there may be many."""
+    records = [PlayerRecord(name, won, lost, drawn) for name, (won, lost, drawn) in totals.items()]
+    return sorted(records, key=lambda r: (-r.wins, r.losses, r.player))
+
+
+def _account(document: dict[str, Any]) -> StoredAccount:
+    _must_have(document, "created", "hash")
+    return StoredAccount(document["_id"], document["created"], bytes(document["hash"]))
+
+
+def _must_have(document: dict[str, Any], *names: str) -> None:
+    """Raises StoreDamaged when something else wrote this document."""
+    missing = [name for name in names if name not in document]
+    if missing:
+        raise StoreDamaged(f"{document.get('_id')!r} in the database has no {missing[0]}")
 
 
 def _lobby(document: dict[str, Any]) -> StoredLobby:
+    _must_have(document, *LOBBY, "seq")
     info = LobbyInfo(*(document[name] for name in LOBBY))
     return StoredLobby(document["_id"], info, document["seq"])
 
 
 def _result(document: dict[str, Any]) -> StoredResult:
-    return StoredResult(*(document[name] for name in ("code", "player", "statut", "at")))
+    fields = ("code", "player", "statut", "at")
+    _must_have(document, *fields)
+    return StoredResult(*(document[name] for name in fields))
 
 
 def _operations(changes: Changes) -> list[Any]:
@@ -349,7 +452,8 @@ def _document(kind: str, key: str, body: bytes) -> dict[str, Any]:
     """A document as it is kept: `value`, or `json` where BSON cannot say the same."""
     value = orjson.loads(body)
     kept = {"value": value} if _fits(value, NESTED_MAX) else {"json": body.decode()}
-    return {"_id": f"{kind}:{key}", "kind": kind, "key": key} | kept
+    crc = checksum.of_fields(kind, key, body)
+    return {"_id": f"{kind}:{key}", "kind": kind, "key": key, "sum": crc} | kept
 
 
 def _body(document: dict[str, Any]) -> bytes:

@@ -52,6 +52,7 @@ async def copy(source: Store, target: Store, now: float, told: Told) -> Sizes:
     sizes, copied = await source.sizes(), await target.sizes()
     if astuple(copied) != (sizes.accounts, sizes.lobbies, sizes.documents + 1, sizes.results):
         raise StoreError(f"the copy differs: {sizes} became {copied}; does a server use either?")
+    await target.descend_from({identity, *await source.ancestors()})
     await target.write({UNFINISHED: None})
     return sizes
 

@@ -1,6 +1,6 @@
 """What a store's library raises, as ours.
 
-Counterparts: `sqlite.py` and `mongo.py`, which say which errors, and what they mean.
+Counterparts: `sqlite_files.py` and `mongo.py`, which say which errors, and what they mean.
 """
 
 from abc import ABC, abstractmethod
@@ -19,6 +19,9 @@ class Translated(ABC):
     def ours(self, error: BaseException) -> StoreError | None:
         """What an error means to whoever uses the store; None: it is not the library's."""
 
+    def none_raised(self) -> None:  # noqa: B027
+        """Called when all went well."""
+
     def __enter__(self) -> None:  # noqa: B027
         pass
 
@@ -28,6 +31,8 @@ class Translated(ABC):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if error is None:
+            self.none_raised()
         ours = self.ours(error) if error is not None else None
         if ours is not None:
             raise ours from error

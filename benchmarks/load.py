@@ -325,12 +325,14 @@ def memory_kib(pid: int) -> int:
 def read_until(sock: socket.socket, done: Any) -> list[bytes]:
     """Packets up to the first for which `done` is true."""
     splitter, found = Splitter(), list[bytes]()
-    while not any(map(done, found)):
+    while True:
         data = sock.recv(1 << 18)
         if not data:
             raise RuntimeError("the server closed a connection")
-        found += splitter.feed(data)
-    return found
+        arrived = splitter.feed(data)
+        found += arrived
+        if any(map(done, arrived)):
+            return found
 
 
 def login(sock: socket.socket, name: bytes) -> None:

@@ -780,12 +780,13 @@ def coalesced(bytes data not None, bytes passing not None):
 
 # ------------------------------------------------------------------------------- JSON, WebSocket
 def json_shape(bytes data not None):
-    """(colons outside strings, greatest depth) of a JSON text, valid or not, in one pass.
+    """(colons, greatest depth, elements) of a JSON text, valid or not, in one pass.
 
-    An object with a key twice has more colons than keys: `strictjson` finds duplicates so.
+    Only what stands outside strings counts. An object with a key twice has more colons than keys:
+    `strictjson` finds duplicates so. elements: commas and opening brackets.
     """
     cdef const uint8_t* p = <const uint8_t*>PyBytes_AS_STRING(data)
-    cdef Py_ssize_t i = 0, n = PyBytes_GET_SIZE(data), colons = 0
+    cdef Py_ssize_t i = 0, n = PyBytes_GET_SIZE(data), colons = 0, elements = 0
     cdef int depth = 0, deepest = 0
     cdef bint inside = False
     while i < n:
@@ -798,14 +799,17 @@ def json_shape(bytes data not None):
             inside = True
         elif p[i] == b":":
             colons += 1
+        elif p[i] == b",":
+            elements += 1
         elif p[i] == b"{" or p[i] == b"[":
+            elements += 1
             depth += 1
             if depth > deepest:
                 deepest = depth
         elif p[i] == b"}" or p[i] == b"]":
             depth -= 1
         i += 1
-    return colons, deepest
+    return colons, deepest, elements
 
 
 def websocket_messages(bytes data not None):

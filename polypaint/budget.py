@@ -26,11 +26,11 @@ ENTRY: Final = 100
 COPIES: Final = 16
 """Bytes that are copied to one peer in a unit; `Relay.put` counts so."""
 HEAVY_S: Final = 0.1
-"""A session that has used up a share so recently is served after those that have not."""
+"""A session that has used up a share so recently, be it bit by bit, is served after others."""
 
 
 class Worker(Protocol):
-    """A session. heavy_at: when it last used up a share, in seconds."""
+    """A session. heavy_at: when it had last used up a share within HEAVY_S, in seconds."""
 
     outbox: Outbox
     heavy_at: float
@@ -67,7 +67,7 @@ class WorkQueue:
         if now != self._turn_at:
             self._turn_at = now
             self._turn_ends = spent + TURN
-        if self._heavy and worker is not self._serving and _is_heavy(worker, now):
+        if self._heavy and worker is not self._serving and is_heavy(worker, now):
             return spent
         return min(spent + SHARE, self._turn_ends)
 
@@ -75,7 +75,7 @@ class WorkQueue:
         """Have `work` called again in a later turn."""
         if worker not in self._light and worker not in self._heavy:
             first = not self
-            (self._heavy if _is_heavy(worker, now) else self._light)[worker] = None
+            (self._heavy if is_heavy(worker, now) else self._light)[worker] = None
             if first and self._serving is None:
                 self.notify()
 
@@ -131,7 +131,8 @@ class Rates:
         return wait
 
 
-def _is_heavy(worker: Worker, now: float) -> bool:
+def is_heavy(worker: Worker, now: float) -> bool:
+    """Has it used up a share a moment ago?"""
     return now - worker.heavy_at < HEAVY_S
 
 

@@ -17,7 +17,7 @@ import orjson
 
 from polypaint import effects, strictjson
 from polypaint._codec import Outbox
-from polypaint.budget import ENTRY, MESSAGE, SHARE
+from polypaint.budget import ENTRY, HEAVY_S, MESSAGE, SHARE
 from polypaint.errors import ProtocolError
 from polypaint.ground import Ground
 
@@ -86,6 +86,8 @@ class Conversation(ABC):
         self.closing = ""
         self.taken_at = now
         self.heavy_at = float("-inf")
+        self._used_since = now
+        self._used = 0
         self._queue_max = ground.settings.backlog_bytes_max
         self._crowded_at = int(CROWDED * self._queue_max)
 
@@ -109,13 +111,20 @@ class Conversation(ABC):
         stop = self.ground.work.share(self, now)
         while self.stalled and self.outbox.queued < self._queue_max:
             if turn.spent >= stop:
-                if turn.spent - began >= SHARE:
-                    self.heavy_at = now
+                self._has_used(turn.spent - began, now)
                 self.ground.work.defer(self, now)
                 return
             turn.spent += MESSAGE
             self._handle_next(now)
-        if turn.spent - began >= SHARE:
+        self._has_used(turn.spent - began, now)
+
+    def _has_used(self, units: int, now: float) -> None:
+        """Note work: many small pieces weigh as much as a large one."""
+        if now - self._used_since > HEAVY_S:
+            self._used_since = now
+            self._used = 0
+        self._used += units
+        if self._used >= SHARE:
             self.heavy_at = now
 
     @abstractmethod
@@ -236,6 +245,7 @@ class JsonConversation(Conversation):
 
     def _handle_next(self, now: float) -> None:
         line = self._inbox.popleft()
+        self.ground.turn.spent += strictjson.cost(line) if line is not None else 0
         try:
             if line is None:
                 raise ProtocolError(TOO_LONG)

@@ -300,8 +300,9 @@ def test_every_client_packet_has_a_layout():
 # ---------------------------------------------------------------- JSON, WebSocket
 @given(st.text(alphabet='{}[]":\\ a,', max_size=40))
 def test_json_shape_never_fails(text):
-    colons, depth = _codec.json_shape(text.encode())
+    colons, depth, elements = _codec.json_shape(text.encode())
     assert 0 <= colons <= text.count(":")
+    assert 0 <= elements <= sum(map(text.count, ",[{"))
     assert depth <= text.count("{") + text.count("[")
 
 

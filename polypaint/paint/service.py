@@ -19,7 +19,7 @@ import numpy.typing as npt
 import orjson
 
 from polypaint.accounts import Presence
-from polypaint.budget import Rates
+from polypaint.budget import Rates, is_heavy
 from polypaint.effects import Rejected
 from polypaint.errors import Refused, Stale
 from polypaint.ground import Ground
@@ -483,13 +483,20 @@ class PaintService:
                 lobby.deferred.pop(0)(now)
             except Exception as error:
                 self._report(lobby, error)
-        if not lobby.busy:
-            waiters, lobby.waiters = lobby.waiters, []
-            for guest in waiters:
-                session = self._session_of(guest)
-                session.waiting = False
-                if session in self.sessions:
-                    self.resume(session, now)
+        while lobby.waiters and not lobby.busy:
+            session = self._next_waiter(lobby, now)
+            session.waiting = False
+            if session in self.sessions:
+                self.resume(session, now)
+
+    def _next_waiter(self, lobby: Lobby, now: float) -> Session:
+        """Who has waited longest for the canvas of those who have not given it much to do lately.
+
+        Whoever goes on may at once keep it busy again, and then waits behind all others.
+        """
+        sessions = [self._session_of(guest) for guest in lobby.waiters]
+        light = (at for at, session in enumerate(sessions) if not is_heavy(session, now))
+        return self._session_of(lobby.waiters.pop(next(light, 0)))
 
     def _report(self, lobby: Lobby, error: Exception) -> None:
         self.effects.append(WorkFailed(lobby, error))
@@ -554,7 +561,10 @@ class PaintService:
         then = partial(self._drawn, lobby, member, packet)
         failed = partial(self._not_drawn, lobby, member, packet)
         work = partial(lobby.attempt, packet, doubtful)
-        self._work(lobby, lobby.loaded.cost(packet), work, then, failed, now)
+        cost = lobby.loaded.cost(packet)
+        if cost > self.heavy:
+            self._session(member).heavy_at = now + cost * 1e-9
+        self._work(lobby, cost, work, then, failed, now)
 
     def _drawn(
         self, lobby: Lobby, member: Member, packet: bytes, outcome: Any, now: float

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from polypaint import _codec, effects
+from polypaint import _codec, effects, strictjson
 from polypaint._codec import Splitter
 from polypaint.accounts import is_name, is_password
 from polypaint.budget import COPIES, ENTRY, Bucket
@@ -111,6 +111,7 @@ class Session(Conversation):
                 self.ground.turn.spent += ENTRY * taken
                 return
         self._at += 1
+        self.ground.turn.spent += len(inbox[at])
         self._handle(inbox[at], now)
 
     @property
@@ -279,14 +280,14 @@ class Session(Conversation):
     # ------------------------------------------------------------ lobbies
     @handles(packets.LOBBY_CREATION)
     def _lobby_creation(self, packet: bytes, now: float) -> None:
-        info = LobbyInfo.of(packets.LOBBY_CREATION.decode_object(packet))
+        info = LobbyInfo.of(self._object(packets.LOBBY_CREATION, packet))
         if info.owner != self.name:
             raise ProtocolError("Owner is not the sender")
         self.service.create(self, info, now)
 
     @handles(packets.LOBBY_CONNECT)
     def _lobby_connect(self, packet: bytes, now: float) -> None:
-        values = packets.LOBBY_CONNECT.decode_object(packet)
+        values = self._object(packets.LOBBY_CONNECT, packet)
         lobby = self.lobby
         if lobby is not None and lobby.info.filename == values["Filename"] and self.held:
             lobby.hold(self, packet)
@@ -307,7 +308,7 @@ class Session(Conversation):
 
     @handles(packets.LOBBY_INFO_CHANGE)
     def _lobby_info_change(self, packet: bytes, now: float) -> None:
-        values = packets.LOBBY_INFO_CHANGE.decode_object(packet)
+        values = self._object(packets.LOBBY_INFO_CHANGE, packet)
         if values["Owner"] != self.name:
             raise ProtocolError("Owner is not the sender")
         self.service.change_info(self, values, now)
@@ -377,6 +378,11 @@ class Session(Conversation):
     def _inside(self) -> str | None:
         """The Filename of the lobby that it is in."""
         return self.lobby.info.filename if self.lobby is not None else None
+
+    def _object(self, kind: Packet, packet: bytes) -> dict[str, str]:
+        """The JSON object in a packet, whose parsing counts as work. Raises ProtocolError."""
+        self.ground.turn.spent += strictjson.cost(packet)
+        return kind.decode_object(packet)
 
 
 def _conforms(packet: bytes) -> None:

@@ -1,5 +1,6 @@
 """Peers on bare sockets, which say and read exactly what a test wants."""
 
+import base64
 import contextlib
 import os
 import socket
@@ -129,3 +130,67 @@ def memory(process: Process) -> int:
     assert process.child is not None
     pages = Path(f"/proc/{process.child.pid}/statm").read_text().split()[1]
     return int(pages) * os.sysconf("SC_PAGESIZE")
+
+
+class Browser:
+    """An HTTP connection on a bare socket."""
+
+    def __init__(self, web: str, buffer: int | None = None) -> None:
+        host, port = web.removeprefix("http://").split(":")
+        self.socket = socket.socket()
+        if buffer:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+        self.socket.settimeout(15)
+        self.socket.connect((host, int(port)))
+        self.file = self.socket.makefile("rb")
+
+    def __enter__(self) -> "Browser":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.file.close()
+        self.socket.close()
+
+    def send(self, data: bytes) -> "Browser":
+        self.socket.sendall(data)
+        return self
+
+    def again(self) -> None:
+        """Connect once more."""
+        address = self.socket.getpeername()
+        self.__exit__()
+        self.socket = socket.create_connection(address, 15)
+        self.file = self.socket.makefile("rb")
+
+    def get(self, path: str, *headers: str) -> "Browser":
+        return self.send(
+            "\r\n".join([f"GET {path} HTTP/1.1", "Host: x", *headers, "", ""]).encode()
+        )
+
+    def flood(self, part: bytes, most: int = 2 << 20) -> int:
+        """Send this again and again, at most so many bytes; how many the server took."""
+        sent = 0
+        with contextlib.suppress(ConnectionError, TimeoutError):
+            while sent < most:
+                self.socket.sendall(part)
+                sent += len(part)
+        return sent
+
+    def answer(self) -> tuple[int, dict[str, str], bytes]:
+        """The next response: status, headers, body. Status 0: the connection is closed."""
+        try:
+            line = self.file.readline()
+        except ConnectionError:
+            return 0, {}, b""
+        if not line:
+            return 0, {}, b""
+        headers = {}
+        while (header := self.file.readline().decode()) not in ("\r\n", ""):
+            name, _, value = header.partition(":")
+            headers[name.lower()] = value.strip()
+        body = self.file.read(int(headers.get("content-length", 0)))
+        return int(line.split()[1]), headers, body
+
+
+def basic(name: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()

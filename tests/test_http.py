@@ -5,23 +5,21 @@ import base64
 import contextlib
 import io
 import json
-import socket
 import time
 
 import numpy as np
 import pytest
+import structlog
 from PIL import Image
 
 from polypaint import connect
 from polypaint.errors import StoreError
 from polypaint.net import http as pages
-from polypaint.net import http_protocol, pictures, renderer
-from polypaint.paint import packets
+from polypaint.net import http_protocol, pictures
 
 from .conftest import serving
-from .peers import Raw, memory
-from .processes import Process, http
-from .world import DATE, lobby
+from .peers import Browser, Raw, basic, memory
+from .processes import http
 
 RED = b"\xff\0\0\xff"
 
@@ -80,10 +78,6 @@ async def test_http(tmp_path):
             assert base64.b64decode(document["png"]) == png
 
 
-def basic(name: str, password: str) -> str:
-    return "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()
-
-
 async def test_http_keeps_to_the_protection(tmp_path):
     async with (
         serving(tmp_path) as server,
@@ -107,103 +101,7 @@ async def test_http_keeps_to_the_protection(tmp_path):
             assert await status(authorization=wrong) == 401
 
 
-async def test_a_client_uploads_its_picture(tmp_path):
-    async with (
-        serving(tmp_path) as server,
-        connect(server.addresses["paint"], "bob", "pw", create=True) as bob,
-    ):
-        reader, writer = await asyncio.open_connection(*server.addresses["paint"].split(":"))
-        name = b"ada"
-        text = lobby("d", "ada", "pixel")
-        writer.write(
-            packets.CREATE_ACCOUNT.encode_request(DATE, name, "pw")
-            + packets.CONNECTION.encode_request(DATE, name, "pw")
-            + packets.LOBBY_CREATION.encode_request(DATE, name, text)
-            + packets.CREATE_SELECTION.encode_request(DATE, name, 0, 0, 5, 5, 0)
-            + packets.APPLY_FILTER_SELECTION.encode_request(DATE, name, "sepia")
-            + packets.REMOVE_SELECTION.encode_request(DATE, name)
-        )
-        await reader.readexactly(36)
-        while not server.paint.lobbies["d"].loaded.needs_client_snapshot:
-            await asyncio.sleep(0.01)
-        url = server.addresses["web"] + "/api/lobbies/d/canvas.png"
-
-        async def put(data: bytes, who: str = "ada", to: str = url) -> int:
-            headers = {"authorization": basic(who, "pw")}
-            return (await asyncio.to_thread(http, to, data, "PUT", **headers))[0]
-
-        picture = io.BytesIO()
-        Image.new("RGB", (1280, 720), (0, 128, 0)).save(picture, "PNG")
-        small = io.BytesIO()
-        Image.new("RGB", (12, 7)).save(small, "PNG")
-        assert await put(picture.getvalue()) == 409
-        joining = asyncio.ensure_future(bob.join("d"))
-        assert (await reader.readexactly(8))[2] == packets.UPDATE_DATABASE.id
-        assert await put(b"nonsense") == 400
-        assert await put(small.getvalue()) == 400
-        assert await put(picture.getvalue(), "bob") == 409
-        assert await put(picture.getvalue(), "eve") == 401
-        assert await put(picture.getvalue(), to=url.replace("/d/", "/e/")) == 404
-        assert await put(picture.getvalue()) == 204
-        drawing = await joining
-        assert (drawing.canvas.pixels == 0xFF008000).all()
-        writer.close()
-
-
 # ---------------------------------------------------------------- heads and bodies
-class Browser:
-    """An HTTP connection on a bare socket."""
-
-    def __init__(self, web: str, buffer: int | None = None) -> None:
-        host, port = web.removeprefix("http://").split(":")
-        self.socket = socket.socket()
-        if buffer:
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
-        self.socket.settimeout(15)
-        self.socket.connect((host, int(port)))
-        self.file = self.socket.makefile("rb")
-
-    def __enter__(self) -> "Browser":
-        return self
-
-    def __exit__(self, *_) -> None:
-        self.file.close()
-        self.socket.close()
-
-    def send(self, data: bytes) -> "Browser":
-        self.socket.sendall(data)
-        return self
-
-    def get(self, path: str, *headers: str) -> "Browser":
-        return self.send(
-            "\r\n".join([f"GET {path} HTTP/1.1", "Host: x", *headers, "", ""]).encode()
-        )
-
-    def flood(self, part: bytes, most: int = 2 << 20) -> int:
-        """Send this again and again, at most so many bytes; how many the server took."""
-        sent = 0
-        with contextlib.suppress(ConnectionError, TimeoutError):
-            while sent < most:
-                self.socket.sendall(part)
-                sent += len(part)
-        return sent
-
-    def answer(self) -> tuple[int, dict[str, str], bytes]:
-        """The next response: status, headers, body. Status 0: the connection is closed."""
-        try:
-            line = self.file.readline()
-        except ConnectionError:
-            return 0, {}, b""
-        if not line:
-            return 0, {}, b""
-        headers = {}
-        while (header := self.file.readline().decode()) not in ("\r\n", ""):
-            name, _, value = header.partition(":")
-            headers[name.lower()] = value.strip()
-        body = self.file.read(int(headers.get("content-length", 0)))
-        return int(line.split()[1]), headers, body
-
-
 def test_a_head_that_trickles_is_ended(process):
     with Browser(process.web) as slow:
         slow.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\n")
@@ -350,35 +248,6 @@ async def test_health_checks_get_in_when_the_server_is_full(tmp_path):
             assert (await asyncio.to_thread(http, server.addresses["web"] + "/healthz"))[0] == 200
 
 
-async def test_a_body_that_is_not_wanted_is_not_read(tmp_path):
-    async with (
-        serving(tmp_path) as server,
-        connect(server.addresses["paint"], "ada", "pw", create=True) as ada,
-    ):
-        await ada.create("d", "pixel")
-        auth = f"Authorization: {basic('ada', 'pw')}"
-        head = f"PUT /api/lobbies/d/canvas.png HTTP/1.1\r\n{auth}\r\nContent-Length: 60000000\r\n"
-        with Browser(server.addresses["web"]) as browser:
-            browser.send(head.encode() + b"\r\n")
-            status, headers, _ = await asyncio.to_thread(browser.answer)
-            assert (status, headers["connection"]) == (409, "close")
-            assert (await asyncio.to_thread(browser.answer))[0] == 0
-        with Browser(server.addresses["web"]) as browser:
-            browser.send(head.encode() + b"Expect: 100-continue\r\n\r\n")
-            assert (await asyncio.to_thread(browser.answer))[0] == 409
-        asked = server.paint.askings
-        asked.is_asked = lambda *_: True
-        with Browser(server.addresses["web"]) as browser:
-            browser.send(head.encode() + b"\r\n")
-            assert (await asyncio.to_thread(browser.answer))[0] == 413
-        small = head.replace("60000000", "3000000").encode()
-        with Browser(server.addresses["web"]) as one, Browser(server.addresses["web"]) as two:
-            one.send(small + b"Expect: 100-continue\r\n\r\n")
-            assert (await asyncio.to_thread(one.answer))[0] == 100
-            two.send(small + b"\r\n")
-            assert (await asyncio.to_thread(two.answer))[0] == 409
-
-
 # ---------------------------------------------------------------- who asks
 async def test_a_wrong_password_is_never_anonymous(tmp_path):
     async with (
@@ -451,158 +320,77 @@ async def test_passcodes_cannot_be_guessed_fast(tmp_path):
         assert await guess("sesame") == 429  # or else the answer would tell
 
 
-# ---------------------------------------------------------------- pictures
-async def test_a_picture_is_made_once(tmp_path):
-    async with (
-        serving(tmp_path) as server,
-        connect(server.addresses["paint"], "ada", "pw", create=True) as ada,
-    ):
-        drawing = await ada.create("d")
-        url = "/api/lobbies/d/canvas.png"
+# ---------------------------------------------------------------- mistakes of the server
+ENDPOINTS = {
+    "index": "/",
+    "healthz": "/healthz",
+    "readyz": "/readyz",
+    "metrics": "/metrics",
+    "lobbies": "/api/lobbies",
+    "open_matches": "/api/matches",
+    "ranking": "/api/players",
+    "player": "/api/players/ada",
+    "map_mask": "/maps/ville-mask.png",
+    "map_image": "/maps/ville.png",
+    "no_websocket": "/ws/paint",
+    "show": "/api/lobbies/d/canvas.png",
+    "replace": "/api/lobbies/d/canvas.png",
+}
 
-        def ask(*headers: str) -> tuple[int, dict[str, str], bytes]:
+
+async def test_a_mistake_in_an_endpoint_is_logged_and_ends_nothing_else(tmp_path, monkeypatch):
+    async def broken(self, request):
+        raise RuntimeError("injected: secret")
+
+    for endpoint in ENDPOINTS:
+        owner = pictures.Pictures if endpoint in ("show", "replace") else pages.Pages
+        monkeypatch.setattr(owner, endpoint, broken)
+    async with serving(tmp_path) as server:
+        asked = {route.endpoint.__name__ for route in pages.Pages(server).app([]).routes}
+        assert asked == {"broken"}, "an endpoint is not in this test"
+        with structlog.testing.capture_logs() as logs, Browser(server.addresses["web"]) as one:
+            for endpoint, path in ENDPOINTS.items():
+                method = "PUT" if endpoint == "replace" else "GET"
+                one.send(f"{method} {path} HTTP/1.1\r\nContent-Length: 0\r\n\r\n".encode())
+                status, _, body = await asyncio.to_thread(one.answer)
+                assert (status, b"secret" in body) == (500, False)
+                one.again()
+        failed = [entry for entry in logs if entry.get("exc_info")]
+        assert len(failed) == len(ENDPOINTS)
+        assert server.registry.get_sample_value("polypaint_http_errors_total") == len(ENDPOINTS)
+
+
+async def test_readiness_says_what_is_missing(tmp_path):
+    async with serving(tmp_path) as server:
+        web = server.addresses["web"]
+
+        async def ready() -> tuple[int, bytes]:
+            return await asyncio.to_thread(http, web + "/readyz")
+
+        assert await ready() == (200, b"ready\n")
+        server.ground.read_only = True
+        status, why = await ready()
+        assert (status, b"disk" in why) == (503, True)
+        server.ground.read_only = False
+        password_hash = server.store.password_hash
+
+        async def away(_name: str) -> bytes:
+            raise StoreError("away")
+
+        server.store.password_hash = away
+        status, why = await ready()
+        assert (status, b"store" in why) == (503, True)
+        server.store.password_hash = password_hash
+        server.stopping = True
+        status, why = await ready()
+        assert (status, b"stopping" in why) == (503, True)
+        server.stopping = False
+
+
+async def test_every_answer_says_how_it_may_be_kept(tmp_path):
+    async with serving(tmp_path) as server:
+        for path in (*ENDPOINTS.values(), "/nothing", "/" + "x" * 9000):
             with Browser(server.addresses["web"]) as browser:
-                return browser.get(url, *headers).answer()
-
-        answers = await asyncio.gather(*(asyncio.to_thread(ask) for _ in range(4)))
-        assert {(status, headers["etag"]) for status, headers, _ in answers} == {
-            (200, answers[0][1]["etag"])
-        }
-        loads = 0
-        dump_of = server.errands.dump_of
-
-        async def counted(lobby):
-            nonlocal loads
-            loads += 1
-            return await dump_of(lobby)
-
-        server.errands.dump_of = counted
-        etag = answers[0][1]["etag"]
-        status, headers, body = await asyncio.to_thread(ask, f"If-None-Match: {etag}")
-        assert (status, headers["etag"], body) == (304, etag, b"")
-        assert (await asyncio.to_thread(ask))[2] == answers[0][2]
-        assert loads == 0
-        await drawing.add_stroke(0, RED, 9, 9, [(10, 10)])
-        status, headers, body = await asyncio.to_thread(ask, f"If-None-Match: {etag}")
-        assert (status, loads) == (200, 1)
-        assert headers["etag"] != etag
-        assert body != answers[0][2]
-
-
-async def costly(ada, name: str = "costly") -> None:
-    """A drawing that takes minutes to be drawn."""
-    drawing = await ada.create(name)
-    await drawing.resize_canvas(16384, 1024)
-    across = [(0, 0), (16384, 1024)]
-    await asyncio.gather(
-        *(drawing.add_stroke(0, b"\1\2\3\x40", 2, 2, across) for _ in range(3000))
-    )
-
-
-async def test_a_costly_picture_is_ended_and_delays_no_other(tmp_path, monkeypatch):
-    monkeypatch.setattr(renderer, "LANES_S", (0.5, 1.0))
-    async with serving(tmp_path) as server:
-        address, web = server.addresses["paint"], server.addresses["web"]
-        async with (
-            connect(address, "ada", "pw", create=True) as ada,
-            connect(address, "bob", "pw", create=True) as bob,
-        ):
-            await costly(ada)
-            await bob.create("small")
-
-            async def status(name: str) -> int:
-                return (await asyncio.to_thread(http, f"{web}/api/lobbies/{name}/canvas.png"))[0]
-
-            ended = asyncio.create_task(status("costly"))
-            assert await status("small") == 200
-            assert await ended == 503
-            assert await status("small") == 200
-
-
-def test_a_picture_that_is_being_made_does_not_delay_the_end(tmp_path):
-    process = Process(tmp_path).start()
-    ada = Raw(process.paint).login("ada")
-    ada.send(packets.LOBBY_CREATION, lobby("d", "ada")).next(packets.LOBBY_CREATION)
-    ada.send(packets.RESIZE_CANVAS, 16384, 1024)
-    for _ in range(3000):
-        ada.send(packets.ADD_STROKE, 0, b"\1\2\3\x40", 2, 2, [[0, 0], [16384, 1024]])
-    ada.send(packets.LOBBY_FETCH).next(packets.LOBBY_FETCH)
-    with Browser(process.web) as browser, Browser(process.web) as other:
-        browser.get("/api/lobbies/d/canvas.png")
-        other.get("/healthz").answer()
-        began = time.monotonic()
-        assert process.stop() == 0
-        assert time.monotonic() - began < 10
-
-
-async def test_a_file_that_is_too_large_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(pictures, "PICTURE_BYTES_MAX", 30_000)
-    async with (
-        serving(tmp_path) as server,
-        connect(server.addresses["paint"], "ada", "pw", create=True) as ada,
-    ):
-        drawing = await ada.create("d")
-        await drawing.add_stroke(0, RED, 9, 9, [(x % 70, x / 300) for x in range(5000)])
-        base = server.addresses["web"] + "/api/lobbies/d/canvas."
-        for kind, status in (("svg", 413), ("json", 413), ("png", 200)):
-            assert (await asyncio.to_thread(http, base + kind))[0] == status
-
-
-async def test_pictures_that_are_read_slowly_make_room(tmp_path, monkeypatch):
-    """Noise of 3.7 MiB; there is room for two such pictures."""
-    monkeypatch.setattr(pictures, "ALIVE_BYTES_MAX", 8 << 20)
-    monkeypatch.setattr(pictures, "KEPT_BYTES_MAX", 4 << 20)
-    async with serving(tmp_path) as server:
-        web, address = server.addresses["web"], server.addresses["paint"]
-        rng = np.random.default_rng(5)
-        readers = []
-        async with connect(address, "ada", "pw", create=True) as ada:
-            for name in "abc":
-                await ada.create(name, "pixel")
-                canvas = server.paint.lobbies[name].loaded
-                canvas.paint(rng.integers(0, 1 << 32, canvas.pixels.shape, np.uint32))
-                readers.append(Browser(web, 4096).get(f"/api/lobbies/{name}/canvas.png"))
-                with readers[-1].socket.makefile("rb", 0) as file:
-                    status = (await asyncio.to_thread(file.readline)).split()[1]
-                assert status == (b"503" if name == "c" else b"200")
-        for reader in readers:
-            reader.__exit__()
-
-
-def test_who_reads_nothing_is_closed_and_who_reads_slowly_is_not(tmp_path):
-    process = Process(tmp_path, "--slow-seconds", "2").start()
-    ada = Raw(process.paint).login("ada")
-    ada.send(packets.LOBBY_CREATION, lobby("d", "ada")).next(packets.LOBBY_CREATION)
-    for x in range(150):
-        ada.send(packets.ADD_STROKE, 0, RED, 1, 1, [[x, 0.123]] * 8000)
-    ada.send(packets.LOBBY_FETCH).next(packets.LOBBY_FETCH)
-    with Browser(process.web, 4096) as never, Browser(process.web, 4096) as slow:
-        never.get("/api/lobbies/d/canvas.json"), slow.get("/api/lobbies/d/canvas.json")
-        size = 0
-        deadline = time.monotonic() + 40
-        while b"closed a slow reader" not in process.log.read_bytes():
-            size += len(slow.socket.recv(4096))
-            time.sleep(0.02)  # a reader in no hurry
-            assert time.monotonic() < deadline
-        for _ in range(200):
-            assert slow.socket.recv(4096)
-        with contextlib.suppress(ConnectionError):
-            while data := never.socket.recv(1 << 16):
-                size += len(data)
-        assert process.log.read_bytes().count(b"closed a slow reader") == 1
-    assert process.stop() == 0
-
-
-async def test_a_picture_of_a_busy_lobby_waits(tmp_path):
-    async with (
-        serving(tmp_path) as server,
-        connect(server.addresses["paint"], "ada", "pw", create=True) as ada,
-    ):
-        server.paint.heavy = -1
-        drawing = await ada.create("d", "pixel")
-        filled = [drawing.bucket_fill(1, 1, bytes([x, 0, 0, 255])) for x in range(20)]
-        while not server.paint.lobbies["d"].busy:
-            await asyncio.sleep(0)
-        url = server.addresses["web"] + "/api/lobbies/d/canvas.json"
-        assert (await asyncio.to_thread(http, url))[0] == 200
-        await asyncio.gather(*filled)
+                headers = (await asyncio.to_thread(browser.get(path).answer))[1]
+            assert headers["x-content-type-options"] == "nosniff", path
+            assert headers["cache-control"]

@@ -113,8 +113,10 @@ time.sleep(120)
 @pytest.fixture
 def network():
     """Another network namespace, behind a cable: its name, and our end's address."""
-    if os.geteuid() or shutil.which("ip") is None:
-        missing = "needs root and `ip` (iproute2)"
+    if os.geteuid():
+        pytest.skip("needs root, to make a network namespace")
+    if shutil.which("ip") is None:
+        missing = "needs `ip`: install iproute2"
         pytest.fail(missing) if os.environ.get("CI") == "true" else pytest.skip(missing)
     name, net = f"pp{os.getpid() % 10_000}", os.getpid() % 250
     script = NETWORK.format(name=name, net=net)

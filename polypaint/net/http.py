@@ -5,12 +5,14 @@ Counterparts: `http_protocol.py` speaks HTTP, `websocket.py` takes over upgraded
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
 from itertools import islice
 from typing import Any, Final, Protocol
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -27,6 +29,12 @@ from polypaint.net.link import Room, Shell
 from polypaint.net.websocket import take_over
 from polypaint.tanks.maps import MAPS, Map
 
+COUNTED: Final = {
+    "requests": "HTTP requests answered.",
+    "errors": "HTTP requests that failed for a mistake of the server's.",
+    "refused": "HTTP connections and heads that were refused.",
+    "slow": "HTTP readers closed because they took nothing.",
+}
 LISTED_MAX: Final = 1000
 """Drawings in one list: those that were drawn in last."""
 KEPT_S: Final = 0.25
@@ -235,6 +243,24 @@ class Pages:
                 return PlainTextResponse("The store does not answer; try again later.\n", 503)
 
 
+class _Counters(Collector):
+    """What the web port counts, for Prometheus."""
+
+    def __init__(self, server: HttpServer) -> None:
+        self._server = server
+
+    def collect(self) -> Iterator[Metric]:
+        """See `prometheus_client.registry.Collector`."""
+        for name, says in COUNTED.items():
+            value = self._server.counters[name]
+            yield CounterMetricFamily(f"polypaint_http_{name}", says, value=value)
+        yield GaugeMetricFamily(
+            "polypaint_http_connections",
+            "Open HTTP connections; those that became WebSockets are none.",
+            value=self._server.connections,
+        )
+
+
 def web_port(
     site: Site, shell: Shell, rooms: dict[str, Room]
 ) -> tuple[Callable[[], HttpConnection], Callable[[], Awaitable[None]]]:
@@ -242,4 +268,5 @@ def web_port(
     pages = Pages(site)
     upgrade = partial(take_over, shell)
     server = HttpServer(pages.app(rooms), site, rooms, upgrade, pages.pictures.close)
+    site.registry.register(_Counters(server))
     return server.connection, server.close

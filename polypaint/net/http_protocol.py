@@ -72,7 +72,7 @@ class HttpServer:
         self.upgrade = upgrade
         self.paths = {f"/ws/{name}": room for name, room in rooms.items()}
         self.loop = asyncio.get_running_loop()
-        self.counters = {"requests": 0, "errors": 0, "refused": 0}
+        self.counters = {"requests": 0, "errors": 0, "refused": 0, "slow": 0}
         self.stopping = False
         self._closing = closing
         self._connections: set[HttpConnection] = set()
@@ -86,6 +86,11 @@ class HttpServer:
     def connection(self) -> "HttpConnection":
         """The protocol of a new connection."""
         return HttpConnection(self)
+
+    @property
+    def connections(self) -> int:
+        """How many there are."""
+        return len(self._connections)
 
     # ------------------------------------------------------------ who may connect
     def admit(self, connection: "HttpConnection") -> bool:
@@ -345,6 +350,7 @@ class HttpConnection(asyncio.Protocol):
         site = self.server.site
         if self.progress is not None:
             if self.progress.stuck_s(site.now()) > site.ground.settings.slow_seconds:
+                self.server.counters["slow"] += 1
                 log.info("closed a slow reader", address=self.address)
                 self.abort()
 

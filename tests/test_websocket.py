@@ -114,6 +114,7 @@ class Bare:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
         self.writer = writer
+        self.reason = ""
 
     @classmethod
     async def open(cls, server: Server, room: str = "paint", *headers: str) -> "Bare":
@@ -148,10 +149,11 @@ class Bare:
         return first & 15, await self.reader.readexactly(size)
 
     async def code(self) -> int:
-        """With which the server closes it."""
+        """With which the server closes it; `reason` says why."""
         while True:
             opcode, payload = await self.next()
             if opcode == CLOSE:
+                self.reason = payload[2:].decode()
                 return int(struct.unpack(">H", payload[:2])[0])
 
     async def __aenter__(self) -> "Bare":
@@ -273,6 +275,7 @@ async def test_frames_that_cost_nothing_are_limited(tmp_path, monkeypatch, flood
         turn()
         peer.writer.write(flood * 40_000)
         assert await peer.code() == 1008
+        assert "empty frames" in peer.reason
         stopped.append(True)
     most = websocket.SLICE_BYTES // len(frame(PING)) + 1
     assert max(parsed) <= websocket.FRAMES_PER_TURN + most
@@ -294,6 +297,7 @@ async def test_a_message_has_few_fragments(tmp_path):
             for _ in range(websocket.FRAGMENTS_MAX):
                 peer.frame(CONT, b"a", fin=False)
             assert await peer.code() == 1008
+            assert "fragments" in peer.reason
 
 
 def test_pongs_that_nobody_reads_are_not_kept(process):

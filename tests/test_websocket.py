@@ -277,7 +277,7 @@ async def test_frames_that_cost_nothing_are_limited(tmp_path, monkeypatch, flood
         assert await peer.code() == 1008
         assert "empty frames" in peer.reason
         stopped.append(True)
-    most = websocket.SLICE_BYTES // len(frame(PING)) + 1
+    most = websocket.SLICE_BYTES_MAX // len(frame(PING)) + 1
     assert max(parsed) <= websocket.FRAMES_PER_TURN + most
     assert sum(parsed) <= websocket.CONTROL_BURST * 2 + most
 

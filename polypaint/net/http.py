@@ -26,7 +26,7 @@ from polypaint.net import pictures
 from polypaint.net.http_auth import caller
 from polypaint.net.http_protocol import HttpConnection, HttpServer
 from polypaint.net.link import Room, Shell
-from polypaint.net.websocket import take_over
+from polypaint.net.websocket import WebSockets
 from polypaint.tanks.maps import MAPS, Map
 
 COUNTED: Final = {
@@ -266,7 +266,13 @@ def web_port(
 ) -> tuple[Callable[[], HttpConnection], Callable[[], Awaitable[None]]]:
     """(makes the protocol of a new connection, ends what is under way) for the web port."""
     pages = Pages(site)
-    upgrade = partial(take_over, shell)
+    websockets = WebSockets(shell)
+    upgrade = websockets.take_over
     server = HttpServer(pages.app(rooms), site, rooms, upgrade, pages.pictures.close)
+
+    async def finish() -> None:
+        await server.close()
+        await websockets.close()
+
     site.registry.register(_Counters(server))
-    return server.connection, server.close
+    return server.connection, finish

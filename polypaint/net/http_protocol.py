@@ -20,7 +20,7 @@ import structlog
 
 from polypaint.ground import Ground
 from polypaint.net.http_exchange import Application, BadRequest, Exchange, Head, plain
-from polypaint.net.link import Progress, Room, peer_address, prepare
+from polypaint.net.link import Discard, Progress, Room, peer_address, prepare
 
 log = structlog.get_logger()
 
@@ -197,7 +197,7 @@ class HttpConnection(asyncio.Protocol):
         self._searched = 0
         self._head = b""
         self._exchange: Exchange | None = None
-        self._lingering = False
+        self._discard: Discard | None = None
         self._reading = True
         self._deadline: asyncio.TimerHandle | None = None
         self._writable = asyncio.Event()
@@ -219,7 +219,8 @@ class HttpConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Part of a head, of a body, or of what is pipelined."""
-        if self._lingering:
+        if self._discard is not None:
+            self._discard.received()
             return
         if self._exchange is not None:
             self._ahead += self._exchange.feed(data)
@@ -233,7 +234,8 @@ class HttpConnection(asyncio.Protocol):
                 self._exchange.keep_alive = False
             else:
                 self.abort()
-        self.update_reading()
+        if self._discard is None:
+            self.update_reading()
 
     def eof_received(self) -> bool:
         """The peer sends no more; it may still wait for its response."""
@@ -320,9 +322,7 @@ class HttpConnection(asyncio.Protocol):
     # ------------------------------------------------------------ what an exchange asks for
     def update_reading(self) -> None:
         """Read a head, a body that is asked for, or one piece of what is pipelined; else wait."""
-        if self._lingering:
-            wanted = True
-        elif self._exchange is not None:
+        if self._exchange is not None:
             wanted = self._exchange.wants_body or (not self._exchange.has_body and not self._ahead)
         else:
             wanted = not self._head
@@ -383,9 +383,11 @@ class HttpConnection(asyncio.Protocol):
 
         Closing at once would reset the connection, and the peer might never see the answer.
         """
-        self._lingering = True
         self._ahead.clear()
+        self._head = b""
+        self._exchange = None
         self.update_reading()
+        self._discard = Discard(self.transport)
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self._expire(LINGER_S)
@@ -394,7 +396,7 @@ class HttpConnection(asyncio.Protocol):
         """No more requests on this connection."""
         if self._exchange is not None:
             self._exchange.keep_alive = False
-        elif not self._lingering:
+        elif self._discard is None:
             self.transport.close()
 
     def abort(self) -> None:

@@ -25,6 +25,7 @@ RTT_OFFSET: Final = 68
 ACKED_OFFSET: Final = 120
 """Of tcpi_bytes_acked (u64)."""
 VANISHED_S: Final = 25.0
+DISCARD_S: Final = 0.01
 CLOSE_S: Final = 5.0
 """How long a peer that is being closed may take to read what it is still sent."""
 
@@ -289,6 +290,28 @@ class Progress:
                 if len(info) == size:
                     return int(struct.unpack_from("=Q", info, ACKED_OFFSET)[0])
         return self._transport.get_write_buffer_size()
+
+
+class Discard:
+    """A connection that has been told why it ends: what its peer still sends is thrown away.
+
+    Closing it at once would reset it, and the peer might never see the reason. Who goes on sending
+    is read at a pace that nobody else notices.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._loop = asyncio.get_running_loop()
+
+    def received(self) -> None:
+        """Something has come."""
+        if not self._transport.is_closing():
+            self._transport.pause_reading()
+            self._loop.call_later(DISCARD_S, self._resume)
+
+    def _resume(self) -> None:
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
 
 
 def peer_address(transport: asyncio.Transport) -> str:

@@ -4,9 +4,9 @@ Handshake, masking, fragments and control frames are the sans-IO part of `websoc
 messages get their frame headers from the codec, once for all peers of a turn. The HTTP server
 hands a connection over when it asks for the upgrade.
 
-What a peer sends is parsed in slices, FRAMES_PER_TURN frames in a turn of the event loop; the rest
-waits, and so does the peer. Control frames and empty fragments, which cost it nothing, are limited
-in rate, too.
+What peers send is parsed in slices, in turns, FRAMES_PER_TURN frames in a turn of the event loop;
+the rest waits, and so does who sent it. Control frames and empty fragments, which cost a peer
+nothing, are limited in rate, too.
 
 Counterparts: `link.py`; `http.py`, which serves everything else on the same port.
 """
@@ -24,25 +24,98 @@ from websockets.server import ServerProtocol
 
 from polypaint.budget import Bucket
 from polypaint.errors import ProtocolError
-from polypaint.net.link import CLOSE_S, Link, Room, Shell, peer_address
+from polypaint.net.link import CLOSE_S, Discard, Link, Room, Shell, peer_address
 
 log = structlog.get_logger()
 
 PACKETS, LINES = 1, 2
 """See `_codec.Outbox.framing`."""
-SLICE_BYTES: Final = 1024
-"""Given to the parser at a time: the shortest frames in it are still few."""
+SLICE_BYTES_MIN: Final = 256
+SLICE_BYTES_MAX: Final = 2048
+"""Given to the parser at a time: more, as long as there are few frames in it."""
+FRAMES_OF_SLICE: Final = 8
 FRAMES_PER_TURN: Final = 64
+"""Of all connections together; then the next turn of the loop has to come."""
 FRAGMENTS_MAX: Final = 256
 """Of one message."""
 CONTROL_RATE: Final = 20.0
 CONTROL_BURST: Final = 200.0
 """Pings, pongs and empty fragments of a peer: a second, and at once."""
+STOP_S: Final = 1.0
+"""How long a server that stops waits for peers to take leave."""
 PING_S: Final = 20.0
 MISSED_MAX: Final = 2
 """Pings in a row after which a peer that neither says nor takes anything is given up."""
 CODES: Final = {"internal error": CloseCode.INTERNAL_ERROR}
 """What a conversation that ended for this reason is closed with; others broke a rule."""
+
+
+class WebSockets:
+    """All of them: how much is parsed in a turn of the event loop, and who waits for the next."""
+
+    def __init__(self, shell: Shell) -> None:
+        self.open: set[WebSocketConnection] = set()
+        self._shell = shell
+        self._loop = asyncio.get_running_loop()
+        self._spent = 0
+        self._waiting: dict[WebSocketConnection, None] = {}
+
+    def take_over(self, room: Room, transport: asyncio.Transport, data: bytes) -> None:
+        """Go on with a connection whose request for a WebSocket, and more, was received."""
+        connection = WebSocketConnection(self._shell, room, transport, self)
+        self.open.add(connection)
+        transport.set_protocol(connection)
+        connection.data_received(data)
+
+    async def close(self) -> None:
+        """Let those that have been told to go go; end the others."""
+        deadline = self._loop.time() + STOP_S
+        while self.open and self._loop.time() < deadline:
+            await asyncio.sleep(0.01)
+        for connection in self.open:
+            connection.abort()
+
+    @property
+    def crowded(self) -> bool:
+        """Does somebody wait?"""
+        return bool(self._waiting)
+
+    def has(self, connection: "WebSocketConnection") -> bool:
+        """Does this one wait?"""
+        return connection in self._waiting
+
+    @property
+    def left(self) -> bool:
+        """May more be parsed in this turn?"""
+        return self._spent < FRAMES_PER_TURN
+
+    def spend(self, frames: int) -> None:
+        """So many frames have been parsed."""
+        if not self._spent and frames:
+            self._loop.call_soon(self._next_turn)
+        self._spent += frames
+
+    def wait(self, connection: "WebSocketConnection") -> None:
+        """Have `connection.parse` called when it is its turn."""
+        if not self._spent:
+            self.spend(1)
+        self._waiting[connection] = None
+
+    def forget(self, connection: "WebSocketConnection") -> None:
+        """It is closed."""
+        self.open.discard(connection)
+        self._waiting.pop(connection, None)
+
+    def _next_turn(self) -> None:
+        self._spent = 0
+        for connection in list(self._waiting):
+            if not self.left:
+                break
+            if connection in self._waiting:
+                del self._waiting[connection]
+                connection.parse()
+        if self._waiting and not self._spent:
+            self.spend(1)
 
 
 class WebSocketLink(Link):
@@ -86,7 +159,11 @@ class WebSocketLink(Link):
 class WebSocketConnection(asyncio.Protocol):
     """One connection that asked for an upgrade to a room."""
 
-    def __init__(self, shell: Shell, room: Room, transport: asyncio.Transport) -> None:
+    def __init__(
+        self, shell: Shell, room: Room, transport: asyncio.Transport, turns: WebSockets
+    ) -> None:
+        self._turns = turns
+        self._slice = SLICE_BYTES_MIN
         self._shell = shell
         self._room = room
         self._transport = transport
@@ -94,7 +171,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._link: WebSocketLink | None = None
         self._received = bytearray()
         """What was read and not parsed yet."""
-        self._going_on = False
+        self._discard: Discard | None = None
         self._message = bytearray()
         self._fragments = 0
         self._control = Bucket(CONTROL_RATE, CONTROL_BURST, shell.now())
@@ -107,45 +184,58 @@ class WebSocketConnection(asyncio.Protocol):
     # ------------------------------------------------------------ what has arrived
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""
+        if self._discard is not None:
+            self._discard.received()
+            return
         self._received += data
         self._heard = True
-        if not self._going_on:
-            self._parse()
+        if self._turns.left and not self._turns.has(self):
+            self.parse()
+        else:
+            self._set_behind()
+            self.go_on()
 
     def go_on(self) -> None:
-        """Parse more in the next turn of the loop."""
-        if not self._going_on and self._may_parse():
-            self._going_on = True
-            self._loop.call_soon(self._parse)
+        """Parse more when it is this connection's turn."""
+        if self._received and self._may_parse():
+            self._turns.wait(self)
 
-    def _parse(self) -> None:
-        """Handle what was read, up to what is allowed in a turn, or what the session takes."""
-        self._going_on = False
-        received, frames = self._received, 0
+    def parse(self) -> None:
+        """Handle a slice of what was read, and more of it while nobody else waits."""
+        received, turns = self._received, self._turns
         try:
-            while received and frames < FRAMES_PER_TURN and self._may_parse():
-                part = bytes(received[:SLICE_BYTES])
-                del received[:SLICE_BYTES]
-                self._protocol.receive_data(part)
-                events = self._protocol.events_received()
-                frames += len(events)
-                for event in events:
-                    if isinstance(event, Request):
-                        self._upgrade(event)
-                    elif isinstance(event, Frame):
-                        self._frame(event)
+            while received and turns.left and self._may_parse():
+                self._parse_slice()
+                if turns.crowded:
+                    break
         except Exception:
             log.exception("a WebSocket failed")
             self._protocol.fail(CloseCode.INTERNAL_ERROR, "internal error")
         self._flush()
-        link = self._link
         if self._protocol.state is not State.OPEN:
             received.clear()  # nothing counts after a close frame
+        self._set_behind()
+        self.go_on()
+
+    def _parse_slice(self) -> None:
+        part = bytes(self._received[: self._slice])
+        del self._received[: self._slice]
+        self._protocol.receive_data(part)
+        events = self._protocol.events_received()
+        self._turns.spend(max(1, len(events)))
+        few = len(events) <= FRAMES_OF_SLICE
+        self._slice = min(2 * self._slice, SLICE_BYTES_MAX) if few else SLICE_BYTES_MIN
+        for event in events:
+            if isinstance(event, Request):
+                self._upgrade(event)
+            elif isinstance(event, Frame):
+                self._frame(event)
+
+    def _set_behind(self) -> None:
+        link = self._link
         if link is not None:
-            link.behind = bool(received)
+            link.behind = bool(self._received)
             link.after()
-            if received:
-                self.go_on()
 
     def _may_parse(self) -> bool:
         link = self._link
@@ -236,6 +326,10 @@ class WebSocketConnection(asyncio.Protocol):
             self._flush()
         self._pinging = self._loop.call_later(PING_S, self._ping)
 
+    def abort(self) -> None:
+        """Close at once, without a word."""
+        self._transport.abort()
+
     def fail(self, code: CloseCode, reason: str) -> None:
         """Close, and say why (at most 123 bytes of it)."""
         self._protocol.fail(code, reason.encode()[:120].decode(errors="ignore"))
@@ -256,6 +350,7 @@ class WebSocketConnection(asyncio.Protocol):
         if self._protocol.state is State.OPEN or self._closing is not None:
             return
         self._closing = self._loop.call_later(CLOSE_S, transport.abort)
+        self._discard = Discard(transport)
         if link is not None:
             link.indirect()  # no message may follow a close frame
             self._loop.call_soon(link.closed)
@@ -284,12 +379,6 @@ class WebSocketConnection(asyncio.Protocol):
             if timer is not None:
                 timer.cancel()
         self._received.clear()
+        self._turns.forget(self)
         if self._link is not None:
             self._link.closed()
-
-
-def take_over(shell: Shell, room: Room, transport: asyncio.Transport, data: bytes) -> None:
-    """Go on as a WebSocket with a connection whose request for it, and more, was received."""
-    connection = WebSocketConnection(shell, room, transport)
-    transport.set_protocol(connection)
-    connection.data_received(data)

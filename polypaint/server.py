@@ -411,6 +411,11 @@ class Server:
             ("channels", "Chat channels.", lambda: len(paint.channels)),
             ("matches", "Matches that are not closed.", lambda: len(self.matches.table.matches)),
             ("tanks_alive", "Tanks on all maps.", self._tanks_alive),
+            (
+                "memory_max_bytes",
+                "What large things may take.",
+                lambda: self.ground.memory.bytes_max,
+            ),
             ("read_only", "1 while the disk is full.", lambda: self.ground.read_only),
         ):
             Gauge(f"polypaint_{name}", says, registry=self.registry).set_function(value)

@@ -203,6 +203,23 @@ def test_held_packets_count_and_are_bounded_in_bytes() -> None:
     assert not ada.session.held
 
 
+def test_who_draws_too_much_while_frozen_is_answered_and_resynced() -> None:
+    """What was refused is not on the server's canvas: its author is shown that."""
+    world = World(freeze="lobby")
+    ada = world.peer("ada").create("d")
+    eve = world.peer("eve").join("d")
+    for _ in range(lobbies.HELD_MAX + 3):
+        ada.send_bytes(stroke())
+    ada.take()
+    ada.join("d")
+    assert ada.take() == []
+    eve.send(FETCH_DATABASE)
+    kinds = ada.kinds()
+    assert "LOBBY_CONNECT" in kinds
+    assert kinds.count("ADD_STROKE") == lobbies.HELD_MAX
+    assert kinds.index("LOBBY_CONNECT") < kinds.index("FETCH_DATABASE")
+
+
 def test_who_waits_does_not_look_at_what_others_hold() -> None:
     """Holding a packet, and asking whether one is held, costs the same however many there are."""
 

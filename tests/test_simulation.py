@@ -21,6 +21,7 @@ import pytest
 from polypaint import _codec
 from polypaint._codec import Splitter
 from polypaint.log import records
+from polypaint.memory import UNLIMITED
 from polypaint.paint import packets
 from polypaint.paint.canvas import Canvas
 from polypaint.paint.lobbies import LobbyInfo, empty_canvas
@@ -217,6 +218,7 @@ class Simulation:
             "freeze": self.rng.choice(("newcomer", "newcomer", "lobby"))
         }
         self.heavy = self.rng.choice((-1, 1000, 10_000, 10**9))
+        self.memory_max = UNLIMITED
         self.now = 0.0
         self.created = False
         self.store, self.journal = MemoryStore(), MemoryJournal()
@@ -282,6 +284,7 @@ class Simulation:
         self.turning = False
         self.world = World(self.store, self.journal, self.now, self.defer, **self.settings)
         self.world.service.heavy = self.heavy
+        self.world.ground.memory.bytes_max = self.memory_max
         self.world.flushed = self.saw
         assert not self.world.report.problems
         stored = {lobby.number: lobby for lobby in self.world.report.lobbies}
@@ -337,6 +340,10 @@ class Simulation:
         if lobby is None:
             self.created = False
 
+    def set_memory(self, bytes_max: int) -> None:
+        """From now on large things may take so much: what is beyond it is refused."""
+        self.memory_max = self.world.ground.memory.bytes_max = bytes_max
+
     # ------------------------------------------------------------ the play
     def play(self) -> None:
         first = self.clients[0]
@@ -345,6 +352,7 @@ class Simulation:
         if self.mode is Mode.PIXEL and first.replica is not None:
             first.replica.draw(packets.RESIZE_CANVAS_INT.encode_request(DATE, b"c0", 48, 36))
             first.pump()
+        self.set_memory(self.rng.choice((UNLIMITED, UNLIMITED, 1500, 6000, 30_000)))
         for part in range(PARTS):
             for client in self.clients:
                 for _ in range(self.rng.randint(0, 2)):
@@ -356,6 +364,7 @@ class Simulation:
 
     def come_together(self) -> None:
         """Everybody is in, nothing is under way: all canvases are the same."""
+        self.set_memory(UNLIMITED)
         newcomer = Client(self, "c9")
         self.clients.append(newcomer)
         for _ in range(200):

@@ -148,8 +148,9 @@ class Member:
 
     shifted_at: when they were last sent a replay; loading: replays that they have not confirmed;
     confirming: nor that it came in mid-session; behind: they drew before they confirmed, so they
-    need another; again: they need another as soon as this one is on its way; warned_at: when they
-    were last told that there is no memory.
+    need another; again: they need another as soon as this one is on its way; short: what they drew
+    while frozen was too much, so they need another when they thaw; warned_at: when they were last
+    told that there is no memory.
     """
 
     guest: Guest
@@ -158,6 +159,7 @@ class Member:
     confirming: bool = False
     behind: bool = False
     again: bool = False
+    short: bool = False
     warned_at: float = float("-inf")
 
 
@@ -445,12 +447,17 @@ class Lobby:
         self.repaints += 1
 
     # ------------------------------------------------------------ packets that wait
-    def hold(self, guest: Guest, packet: bytes) -> None:
-        """Keep a packet until everybody may draw again. Raises Refused when it is too much."""
+    def hold(self, guest: Guest, packet: bytes, drawn: bool = True) -> None:
+        """Keep a packet until everybody may draw again. Raises Refused when it is too much.
+
+        drawn: False if it is not drawing, but something that has to be answered or counted behind
+        what was drawn: it has as much room again.
+        """
         count, size = self._held_by.get(guest, (0, 0))
-        if count >= HELD_MAX or size + len(packet) > HELD_BYTES_MAX:
+        room = 1 if drawn else 2
+        if count >= room * HELD_MAX or size + len(packet) > room * HELD_BYTES_MAX:
             raise Refused(f"frozen, and {count} packets of {size} bytes are waiting already")
-        if self._memory.lacks(len(packet), size):
+        if drawn and self._memory.lacks(len(packet), size):
             raise Refused("frozen, and there is no memory for what waits")
         self.held.append((guest, packet))
         self._hold(guest, 1, len(packet))

@@ -526,7 +526,11 @@ class PaintService:
         if lobby is None or member is None:
             raise Refused("not in a lobby")
         if lobby.frozen or self.read_only:
-            lobby.hold(session, packet)
+            try:
+                lobby.hold(session, packet)
+            except Refused:
+                member.short = True
+                raise
             return
         self._draw(lobby, member, packet, now)
 
@@ -719,6 +723,10 @@ class PaintService:
             self._draw(lobby, member, packet, now)
             if member.guest.name not in lobby.members:
                 lobby.when_free(partial(self._release, lobby, guest.name), now)
+        if not lobby.held and not lobby.frozen:
+            for member in [member for member in lobby.members.values() if member.short]:
+                member.short = False
+                self.resync(lobby, member, now)
 
     def _give_up(self, lobby: Lobby, member: Member, now: float) -> None:
         """The lobby waited long enough for this newcomer."""

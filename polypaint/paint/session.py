@@ -290,7 +290,7 @@ class Session(Conversation):
         values = self._object(packets.LOBBY_CONNECT, packet)
         lobby = self.lobby
         if lobby is not None and lobby.info.filename == values["Filename"] and self.held:
-            lobby.hold(self, packet)
+            lobby.hold(self, packet, drawn=False)
         else:
             self.service.enter(self, values["Filename"], values["Passcode"], now)
 
@@ -319,7 +319,7 @@ class Session(Conversation):
         if self.member is None or not self.member.loading:
             raise ProtocolError("nothing to confirm: no canvas is being loaded")
         if self.lobby is not None and self.held and self.member not in self.lobby.waited_for:
-            self.lobby.hold(self, packet)
+            self.lobby.hold(self, packet, drawn=False)
         else:
             self.service.confirmed(self, now)
 

@@ -6,20 +6,19 @@ Counterparts: `settings.py` reads, `server.py` serves, `play.py` plays, `admin.p
 """
 
 import asyncio
+import contextlib
 import getpass
 import inspect
-import logging
+import os
 import sys
 from collections.abc import Callable, Coroutine
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
-import structlog
 import typer
-from rich.console import Console
 
-from polypaint import admin, play
+from polypaint import admin, logs, play
 from polypaint.errors import PolypaintError
 from polypaint.server import serve as serve_forever
 from polypaint.settings import PREFIX, Settings, load
@@ -83,9 +82,9 @@ def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _fail(error: PolypaintError) -> None:
-    Console(stderr=True).print(
-        f"polypaint-fast: {error}", style="red", markup=False, highlight=False
-    )
+    """Say on stderr what is wrong, in one line however long, and end with status 2."""
+    with contextlib.suppress(OSError, ValueError):  # stderr is full or closed
+        typer.secho(f"polypaint-fast: {logs.visible(str(error))}", fg="red", err=True)
     raise typer.Exit(2)
 
 
@@ -102,28 +101,14 @@ def _run(work: Callable[[], Coroutine[Any, Any, int | None]]) -> None:
         _fail(error)
 
 
-def _set_up_logs(settings: Settings) -> None:
-    shared: list[Any] = [
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    final: Any = (
-        structlog.processors.JSONRenderer()
-        if settings.log_format == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), sort_keys=False)
-    )
-    structlog.configure(
-        processors=[*shared, structlog.processors.format_exc_info, final],
-        wrapper_class=structlog.make_filtering_bound_logger(
-            getattr(logging, settings.log_level.upper())
-        ),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
-    )
-
-
 def _serve(settings: Settings) -> None:
-    _set_up_logs(settings)
-    serve_forever(settings)
+    writer = logs.set_up(settings.log_format, settings.log_level)
+    try:
+        ended = serve_forever(settings)
+    finally:
+        writer.close()
+    if not ended:
+        os._exit(0)  # everything is stored; threads cannot be ended otherwise
 
 
 _serve.__doc__ = f"""Run the server until SIGTERM or SIGINT.

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeAlias
 
 import orjson
 
+from polypaint.effects import Effect
 from polypaint.errors import StoreError
 from polypaint.ground import Ground
 from polypaint.log import DOCUMENTS
@@ -23,12 +24,16 @@ Changes: TypeAlias = dict[tuple[str, str], bytes | None]
 """(kind, key) → the document as JSON; None: it is no more."""
 
 
-class SaveDocuments:
+class SaveDocuments(Effect):
     """Comes back as `book.saved`."""
 
     def __init__(self, book: "Book", changes: Changes) -> None:
         self.book = book
         self.changes = changes
+
+    def failed(self, now: float) -> None:
+        """See `Effect.failed`: it is tried again."""
+        self.book.saved(False, now)
 
 
 class FetchDocument:
@@ -113,7 +118,9 @@ class Book:
 
     def saved(self, ok: bool, now: float) -> None:
         """The store has kept them, or could not; then it is tried again."""
-        saving, self._saving = self._saving or {}, None
+        if self._saving is None:
+            return
+        saving, self._saving = self._saving, None
         if ok:
             self._saving_from = None
             if self._changes:

@@ -10,7 +10,7 @@ Must never do I/O or read a clock. Counterparts: `net/link.py` brings the bytes,
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Any, Final
 
 import orjson
@@ -74,7 +74,7 @@ class Conversation(ABC):
     is read. closing: why it ends; empty while it does not.
     """
 
-    _inbox: Collection[Any]
+    _inbox: deque[Any] | list[Any]
     """What has arrived and is not handled yet."""
 
     def __init__(self, ground: Ground, address: str, now: float) -> None:
@@ -115,7 +115,10 @@ class Conversation(ABC):
                 self.ground.work.defer(self, now)
                 return
             turn.spent += MESSAGE
-            self._handle_next(now)
+            try:
+                self._handle_next(now)
+            except Exception as error:
+                self.failed(error)
         self._has_used(turn.spent - began, now)
 
     def _has_used(self, units: int, now: float) -> None:
@@ -196,6 +199,17 @@ class Conversation(ABC):
     @abstractmethod
     def lagging(self, now: float) -> None:
         """Too much waits to be sent."""
+
+    def failed(self, error: Exception) -> None:
+        """A handler raised what nobody expected: report it, and end this conversation alone."""
+        self.ground.effects.append(effects.Unexpected(type(self).__name__, error))
+        self.broken()
+
+    def broken(self) -> None:
+        """See `effects.Conversing`. What it has received and not handled is dropped."""
+        self.waiting = False
+        self._inbox.clear()
+        self.close(effects.INTERNAL_ERROR)
 
     def close(self, reason: str) -> None:
         """End the conversation; what stands in the outbox is still sent."""

@@ -1,15 +1,29 @@
 """What every room asks of the world. Each comes back as a call of the session that asked.
 
-Must never import anything that does it. Counterparts: `server.py` carries these out;
-`paint/effects.py` and `matches/effects.py` hold what only one room asks.
+An effect that raises what nobody expected has failed: `Effect.failed` is called in place of its
+answer, or after an answer that was only half handled, so that nobody waits for it for ever.
+
+Must never import anything that does it. Counterparts: `errands.py` carries these out;
+`paint/effects.py`, `matches/effects.py` and `book.py` hold what only one room asks.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from polypaint._codec import Outbox
 
 ACCOUNT_CREATED, NAME_TAKEN, ACCOUNT_REFUSED = range(3)
+INTERNAL_ERROR: Final = "internal error"
+"""Why a connection ends whose conversation met an exception that nobody expected."""
+
+
+class Effect:
+    """What all effects have in common; those that are questions have `failed` as a field."""
+
+    __slots__ = ()
+
+    def failed(self, now: float) -> None:
+        """It could not be carried out: nobody may go on waiting for it. Never called twice."""
 
 
 class Conversing(Protocol):
@@ -25,9 +39,12 @@ class Conversing(Protocol):
     def account_created(self, status: int, now: float) -> None:
         """The answer to CreateAccount: ACCOUNT_CREATED, NAME_TAKEN or ACCOUNT_REFUSED."""
 
+    def broken(self) -> None:
+        """What it waited for has failed in a way that nobody expected: it ends."""
+
 
 @dataclass(frozen=True, slots=True)
-class CheckPassword:
+class CheckPassword(Effect):
     """Comes back as `session.password_checked`. bind: make an account of a free name."""
 
     session: Conversing
@@ -35,18 +52,26 @@ class CheckPassword:
     password: str
     bind: bool = False
 
+    def failed(self, _now: float) -> None:
+        """See `Effect.failed`."""
+        self.session.broken()
+
 
 @dataclass(frozen=True, slots=True)
-class CreateAccount:
+class CreateAccount(Effect):
     """Comes back as `session.account_created`."""
 
     session: Conversing
     name: str
     password: str
 
+    def failed(self, _now: float) -> None:
+        """See `Effect.failed`."""
+        self.session.broken()
+
 
 @dataclass(frozen=True, slots=True)
-class Close:
+class Close(Effect):
     """Flush what this session has to be told, then close its connection."""
 
     session: Conversing
@@ -54,17 +79,34 @@ class Close:
 
 
 @dataclass(frozen=True, slots=True)
-class Resume:
+class Resume(Effect):
     """The session can take more bytes again."""
 
     session: Conversing
 
 
 @dataclass(frozen=True, slots=True)
-class Rejected:
+class Rejected(Effect):
     """For the log, at a bounded rate: something that a session sent was rejected."""
 
     session: Conversing
     what: str
     reason: str
     count: int
+
+
+@dataclass(frozen=True, slots=True)
+class DrawingProblem(Effect):
+    """For the operator's log: what is wrong with a drawing, and why."""
+
+    what: str
+    drawing: str
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class Unexpected(Effect):
+    """For the log and the count: an exception that the domain has contained, and where."""
+
+    where: str
+    error: Exception

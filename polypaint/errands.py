@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, Protocol
 
 import structlog
@@ -29,6 +30,7 @@ from polypaint.paint.lobbies import Lobby
 from polypaint.paint.service import PaintService, attempted
 from polypaint.paint.work_queue import WorkQueue
 from polypaint.store import Store, StoredLobby
+from polypaint.supervise import Supervisor
 from polypaint.workers import pool, spare_cores
 
 log = structlog.get_logger()
@@ -59,11 +61,13 @@ class Errands:
         flusher: Flusher,
         links: dict[int, Link],
         arm: Callable[[], None],
+        supervisor: Supervisor,
     ) -> None:
         self.store = store
         self.closing: list[tuple[Conversing, str]] = []
         """Sessions whose connections are to be closed once they have been sent everything."""
-        self.renderer = pool("render")
+        self._renderer = pool("render")
+        self.renderer: ThreadPoolExecutor = self._renderer
         self._arm = arm
         self._ground = ground
         self._passwords = passwords
@@ -75,13 +79,18 @@ class Errands:
         threads = max(2, spare_cores())
         self._canvases = pool("canvas", threads)
         self._waiting_work = WorkQueue(threads)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._supervisor = supervisor
         self._settling = False
 
     @property
     def under_way(self) -> bool:
         """Is something still being done?"""
-        return bool(self._tasks) or len(self._waiting_work) > 0
+        return self._supervisor.under_way or len(self._waiting_work) > 0
+
+    @property
+    def computing(self) -> bool:
+        """Is a thread still computing, after `close` too?"""
+        return self._renderer.busy or self._canvases.busy
 
     def settle(self) -> None:
         """Carry out everything that the rooms have asked for."""
@@ -97,23 +106,47 @@ class Errands:
         pending.clear()
         try:
             while queue:
-                effect = queue.popleft()
-                _ERRANDS[type(effect)](self, effect)
+                self._carry_out(queue.popleft())
                 queue.extend(pending)
                 pending.clear()
         finally:
             self._settling = False
         self._arm()
 
+    def _carry_out(self, effect: Any) -> None:
+        where = type(effect).__name__
+        try:
+            _ERRANDS[type(effect)](self, effect)
+        except Exception as error:
+            self._supervisor.report(where, error)
+            self._supervisor.call(where, effect.failed, self._now())
+            if isinstance(effect, effects.Close | effects.Resume):
+                self._abort(effect.session)
+
+    def _abort(self, session: Conversing) -> None:
+        """Cut a connection that can neither be read nor closed as it should."""
+        link = self._links.get(session.outbox.id)
+        if link is not None:
+            link.transport.abort()
+
     def close(self) -> None:
         """End the threads; work that waits for one is dropped."""
         self.renderer.shutdown(wait=False, cancel_futures=True)
-        self._canvases.shutdown()
+        self._canvases.shutdown(wait=False, cancel_futures=True)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = self._loop.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _spawn(self, effect: Any, work: Coroutine[Any, Any, None]) -> None:
+        """Do what takes time; what the rooms ask for then is carried out, too."""
+
+        async def settled() -> None:
+            await work
+            self.settle()
+
+        def failed() -> None:
+            self._supervisor.call(where, effect.failed, self._now())
+            self.settle()
+
+        where = type(effect).__name__
+        self._supervisor.spawn(where, settled(), failed)
 
     def _now(self) -> float:
         return self._loop.time()
@@ -138,15 +171,20 @@ class Errands:
             count=effect.count,
         )
 
+    def _drawing_problem(self, effect: effects.DrawingProblem) -> None:
+        log.error(effect.what, drawing=effect.drawing, error=str(effect.error))
+
+    def _unexpected(self, effect: effects.Unexpected) -> None:
+        self._supervisor.report(effect.where, effect.error)
+
     def _check_password(self, effect: effects.CheckPassword) -> None:
-        self._spawn(self._checked(effect))
+        self._spawn(effect, self._checked(effect))
 
     async def _checked(self, effect: effects.CheckPassword) -> None:
         ok = await self.authenticated(
             effect.name, effect.password, effect.session.address, effect.bind
         )
         effect.session.password_checked(effect.name, ok, self._now())
-        self.settle()
 
     async def authenticated(
         self, name: str, password: str, address: str, bind: bool = False
@@ -170,7 +208,7 @@ class Errands:
         return await self._passwords.check(password, hashed)
 
     def _create_account(self, effect: effects.CreateAccount) -> None:
-        self._spawn(self._created(effect))
+        self._spawn(effect, self._created(effect))
 
     async def _created(self, effect: effects.CreateAccount) -> None:
         try:
@@ -181,17 +219,15 @@ class Errands:
             log.error("creating an account", error=str(error))
             status = ACCOUNT_REFUSED
         effect.session.account_created(status, self._now())
-        self.settle()
 
     # ------------------------------------------------------------ documents and results
     def _save_documents(self, effect: SaveDocuments) -> None:
-        self._spawn(self._documents_saved(effect))
+        self._spawn(effect, self._documents_saved(effect))
 
     async def _documents_saved(self, effect: SaveDocuments) -> None:
         ok = await self._kept("storing documents", self.store.write(effect.changes))
         effect.book.saved(ok, self._now())
         self._trim()
-        self.settle()
 
     async def _kept(
         self, what: str, writing: Coroutine[Any, Any, None], **details: object
@@ -223,7 +259,7 @@ class Errands:
         self._ask(effect, self.store.ranking(effect.limit))
 
     def _ask(self, effect: Question, answer: Coroutine[Any, Any, Any]) -> None:
-        self._spawn(self._asked(effect, answer))
+        self._spawn(effect, self._asked(effect, answer))
 
     async def _asked(self, effect: Question, answer: Coroutine[Any, Any, Any]) -> None:
         try:
@@ -233,7 +269,6 @@ class Errands:
             effect.failed(self._now())
         else:
             effect.then(value, self._now())
-        self.settle()
 
     def _trouble(self, effect: match_effects.Trouble) -> None:
         log.error(effect.what, **effect.details)
@@ -247,7 +282,7 @@ class Errands:
 
     # ------------------------------------------------------------ paint's
     def _load_canvas(self, effect: paint_effects.LoadCanvas) -> None:
-        self._spawn(self._loaded(effect.lobby))
+        self._spawn(effect, self._loaded(effect.lobby))
 
     async def _loaded(self, lobby: Lobby) -> None:
         dump = None
@@ -256,10 +291,9 @@ class Errands:
         except StoreError as error:
             log.error("loading a drawing", drawing=lobby.info.filename, error=str(error))
         self._paint.canvas_loaded(lobby, self._now(), dump)
-        self.settle()
 
     def _save_canvas(self, effect: paint_effects.SaveCanvas) -> None:
-        self._spawn(self._saved(effect))
+        self._spawn(effect, self._saved(effect))
 
     async def _saved(self, effect: paint_effects.SaveCanvas) -> None:
         stored = StoredLobby(effect.lobby.number, effect.info, effect.seq)
@@ -270,10 +304,9 @@ class Errands:
         )
         self._paint.canvas_saved(effect, ok, self._now())
         self._trim()
-        self.settle()
 
     def _remove_canvas(self, effect: paint_effects.RemoveCanvas) -> None:
-        self._spawn(self._removed(effect.lobby))
+        self._spawn(effect, self._removed(effect.lobby))
 
     async def _removed(self, lobby: Lobby) -> None:
         ok = await self._kept(
@@ -281,7 +314,6 @@ class Errands:
         )
         self._paint.canvas_removed(lobby, ok, self._now())
         self._trim()
-        self.settle()
 
     def _trim(self) -> None:
         needed = self._book.journal_from
@@ -294,23 +326,15 @@ class Errands:
 
     def _begin_work(self) -> None:
         while (effect := self._waiting_work.next()) is not None:
-            self._spawn(self._worked(effect))
+            self._spawn(effect, self._worked(effect))
 
     async def _worked(self, effect: paint_effects.Work) -> None:
         try:
             outcome = await self._loop.run_in_executor(self._canvases, attempted, effect.work)
-        except Exception as error:
-            self._paint.work_failed(effect, error, self._now())
-        else:
             self._paint.worked(effect, outcome, self._now())
         finally:
             self._waiting_work.done(effect)
             self._begin_work()
-        self.settle()
-
-    def _work_failed(self, effect: paint_effects.WorkFailed) -> None:
-        drawing, error = effect.lobby.info.filename, effect.error
-        log.error("work on a drawing failed", drawing=drawing, exc_info=error)
 
     async def dump_of(self, lobby: Lobby) -> tuple[dict[str, Any], list[bytes]] | None:
         """A drawing as `Canvas.dump` has it, from memory or the store; None: it cannot be read."""
@@ -344,9 +368,10 @@ _ERRANDS: Final[dict[type, Any]] = {
     match_effects.ArrangeStudio: Errands._arrange_studio,
     match_effects.RemoveStudio: Errands._remove_studio,
     match_effects.Trouble: Errands._trouble,
+    effects.DrawingProblem: Errands._drawing_problem,
+    effects.Unexpected: Errands._unexpected,
     paint_effects.LoadCanvas: Errands._load_canvas,
     paint_effects.SaveCanvas: Errands._save_canvas,
     paint_effects.RemoveCanvas: Errands._remove_canvas,
     paint_effects.Work: Errands._work,
-    paint_effects.WorkFailed: Errands._work_failed,
 }

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from polypaint._codec import Turn
 from polypaint.budget import WorkQueue
+from polypaint.effects import Unexpected
 from polypaint.log import Log
 from polypaint.memory import UNLIMITED, Memory
 from polypaint.settings import Settings
@@ -48,6 +49,18 @@ class Ground:
         """The disk is full: nothing may happen that would have to be journaled."""
         self.connections = 0
         self._strangers: Counter[str] = Counter()
+
+    def contain(self, where: str, call: Callable[..., object], *arguments: object) -> bool:
+        """Make a call that must not end what is done after it; False when it raised.
+
+        For calls of several that wait for the same thing. An exception is reported, not raised.
+        """
+        try:
+            call(*arguments)
+        except Exception as error:
+            self.effects.append(Unexpected(where, error))
+            return False
+        return True
 
     def utc(self, now: float) -> float:
         """UTC seconds."""

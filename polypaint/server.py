@@ -17,7 +17,7 @@ import signal
 import ssl
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from importlib.metadata import entry_points
 from importlib.resources import files
@@ -26,9 +26,7 @@ from typing import Any, Final
 
 import structlog
 import uvloop
-from prometheus_client import CollectorRegistry, Gauge
-from prometheus_client.core import CounterMetricFamily, Metric, SummaryMetricFamily
-from prometheus_client.registry import Collector
+from prometheus_client import CollectorRegistry
 
 from polypaint import _codec
 from polypaint._codec import Outbox
@@ -43,6 +41,7 @@ from polypaint.ground import Ground
 from polypaint.machine import memory_ceiling
 from polypaint.matches.games import Game, fault
 from polypaint.matches.service import MatchService
+from polypaint.metrics import measure
 from polypaint.net.http import web_port
 from polypaint.net.link import Link, Room
 from polypaint.net.passwords import Passwords
@@ -51,12 +50,14 @@ from polypaint.paint.service import PaintService
 from polypaint.recovery import recover
 from polypaint.settings import Settings
 from polypaint.store.folder import DataFolder
+from polypaint.supervise import Supervisor
 from polypaint.tanks.moderation import Words
 from polypaint.tanks.service import TankService
 
 log = structlog.get_logger()
 
 SWEEP_S: Final = 1.0
+STOPPING: Final = "the server is stopping"
 STOP_S: Final = 9.0
 BACKLOG: Final = 1024
 MESSAGE_BYTES_MAX: Final = 1 << 16
@@ -65,24 +66,6 @@ TLS_S: Final = 10.0
 """How long a TLS handshake may take; the time to log in begins after it."""
 SWITCH_S: Final = 0.001
 """How long a thread that computes may keep the event loop from the interpreter."""
-
-COUNTED_PAINT: Final = {
-    "packets": "Packets received.",
-    "rejected": "Packets rejected.",
-    "resyncs": "Times that somebody was given the canvas again.",
-    "evicted": "Slow readers closed.",
-}
-COUNTED_MATCHES: Final = {
-    "actions": "Actions that players took in matches.",
-    "refused": "Requests about matches that were refused.",
-    "games_failed": "Matches that were cancelled because their game failed.",
-}
-COUNTED_TANKS: Final = {
-    "moves": "Moves of tanks.",
-    "messages": "Chat messages on the maps.",
-    "kicks": "Players put out for what they did.",
-    "battles": "Times that a map was opened.",
-}
 
 
 class Server:
@@ -99,12 +82,14 @@ class Server:
         self._loop = asyncio.get_running_loop()
         self.now: Callable[[], float] = self._loop.time
         epoch = time.time() - self._loop.time()
+        self.supervisor = Supervisor()
+        self._loop.set_exception_handler(self.supervisor.loop_error)
         self._folder = DataFolder(settings.data, settings.durability, settings.store)
         self.store, self.journal = self._folder.store, self._folder.journal
         memory_max = memory_ceiling(settings.memory_max)
         self.ground = Ground(settings, epoch, lambda: self.flusher.schedule(), memory_max)
         self.book = Book(self.ground)
-        self.bus = LocalBus(self.ground.turn)
+        self.bus = LocalBus(self.ground)
         self.paint = PaintService(self.ground)
         games = installed()
         self.paint.games = frozenset(games)
@@ -132,6 +117,7 @@ class Server:
             self.flusher,
             self._links,
             self._arm,
+            self.supervisor,
         )
         self.settle: Callable[[], None] = self.errands.settle
         self.heard: Callable[[], None] = self.flusher.flush_much
@@ -143,7 +129,7 @@ class Server:
         self._timer_at: float | None = None
         self._last_messages: tuple[bytes, bytes] = (b"", b"")
         self._sweeper: asyncio.TimerHandle | None = None
-        self._measure()
+        measure(self)
 
     def _rooms(self) -> tuple[Room, ...]:
         return (
@@ -254,15 +240,17 @@ class Server:
             await self._company.close()
         for listener in self._listeners:
             listener.close()
-        self.tanks.stop(self.now())
+        supervised = self.supervisor.call
+        supervised("stopping", self.tanks.stop, self.now())
+        links = list(self._links.values())
         for session in self._sessions():
-            session.close("the server is stopping")
+            supervised("stopping", session.close, STOPPING)
         self.settle()
-        self.flusher.flush()
-        for link in list(self._links.values()):
-            link.finish("the server is stopping")
-        for session in self._sessions():
-            self.disconnect(session)
+        supervised("stopping", self.flusher.flush)
+        for link in links:
+            if link.session is not None:  # else the flush has closed it
+                supervised("stopping", link.finish, STOPPING)
+                supervised("stopping", link.closed)
         deadline = self._loop.time() + STOP_S
         try:
             async with asyncio.timeout_at(deadline - 1):
@@ -272,7 +260,7 @@ class Server:
                     await self._finish_http()
         except TimeoutError:
             log.warning("stopping before everything was stored; the journal has the rest")
-        for link in list(self._links.values()):
+        for link in links:
             link.transport.abort()
         for timer in (self._timer, self._sweeper):
             if timer is not None:
@@ -296,8 +284,8 @@ class Server:
     def _sessions(self) -> list[Conversation]:
         return [link.session for link in self._links.values() if link.session is not None]
 
-    async def run(self) -> None:
-        """Serve until SIGTERM or SIGINT."""
+    async def run(self) -> bool:
+        """Serve until SIGTERM or SIGINT. False: threads still compute what nobody waits for."""
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, stop.set)
@@ -306,6 +294,7 @@ class Server:
         log.info("stopping")
         await self.stop()
         log.info("stopped")
+        return not self.errands.computing
 
     # ------------------------------------------------------------ what links ask for
     def connect(self, link: Link, room: Room, address: str) -> Conversation | None:
@@ -317,9 +306,9 @@ class Server:
 
     def disconnect(self, session: Conversation) -> None:
         """See `net.link.Shell`."""
-        self._links.pop(session.outbox.id, None)
-        session.lost(self.now())
-        self.settle()
+        if self._links.pop(session.outbox.id, None) is not None:
+            self.supervisor.call("disconnecting", session.lost, self.now())
+            self.settle()
 
     def messages(self, room: Room, data: bytes) -> bytes:
         """See `net.link.Shell`: made once for all peers that are sent the same object."""
@@ -329,12 +318,14 @@ class Server:
 
     def _go_on(self) -> None:
         """Give those whose share of the last turns was used up another one."""
-        for session in self.ground.work.run(self.now()):
-            link = self._links.get(session.outbox.id)
-            if link is not None:
-                link.after()
-        if self.ground.work:
-            self._go_on_soon()
+        try:
+            for session in self.ground.work.run(self.now()):
+                link = self._links.get(session.outbox.id)
+                if link is not None:
+                    link.after()
+        finally:
+            if self.ground.work:
+                self._go_on_soon()
 
     def _go_on_soon(self) -> None:
         self._loop.call_soon(self._go_on)
@@ -352,19 +343,21 @@ class Server:
 
     def _due(self) -> None:
         self._timer = self._timer_at = None
-        self.ground.timers.run_due(self.now())
+        now = self.now()
+        for call in self.ground.timers.due(now):
+            self.supervisor.call("timer", call, now)
         self.settle()
         self._arm()  # even when nothing came of it: it may have been cancelled, or not quite due
 
     def _sweep(self) -> None:
         """Close readers that take nothing; see whether a full disk has room again."""
+        self._sweeper = self._loop.call_later(SWEEP_S, self._sweep)
         now = self.now()
         for link in list(self._links.values()):
             if link.stuck_s(now) > self.slow_seconds:
                 self.paint.counters["evicted"] += 1
                 log.info("closed a slow reader", name=link.session and link.session.name)
                 link.transport.abort()
-        self._sweeper = self._loop.call_later(SWEEP_S, self._sweep)
 
     # ------------------------------------------------------------ what the flush asks for
     def send(self, outboxes: list[Outbox]) -> None:
@@ -376,9 +369,12 @@ class Server:
             link = self._links.get(outbox.id)
             if link is None:
                 continue
-            link.send()
-            if link.session is not None:
-                link.session.weigh(self.now())
+            try:
+                link.send()
+                if link.session is not None:
+                    link.session.weigh(self.now())
+            except Exception as error:
+                self._broken(link, error)
         closing = self.errands.closing
         if not closing and not self.ground.effects:
             return
@@ -387,81 +383,31 @@ class Server:
             link = self._links.get(session.outbox.id)
             if link is not None:
                 log.debug("closing", name=session.name, reason=reason)
-                link.finish(reason)
+                try:
+                    link.finish(reason)
+                except Exception as error:
+                    self.supervisor.report("closing", error)
+                    link.transport.abort()
         self.settle()
+
+    def _broken(self, link: Link, error: Exception) -> None:
+        """Sending to this connection raised what nobody expected: it ends, and no other."""
+        self.supervisor.report("sending", error)
+        session = link.session
+        if session is None or session.closing:
+            link.transport.abort()
+        else:
+            session.broken()
 
     def disk_full(self, now: float) -> None:
         """See `flush.House`."""
-        self.paint.turn_read_only(now)
+        self.supervisor.call("disk full", self.paint.turn_read_only, now)
         for link in list(self._links.values()):
-            link.send()
+            self.supervisor.call("sending", link.send)
 
     def disk_has_room(self, now: float) -> None:
         """See `flush.House`."""
-        self.paint.turn_writable(now)
-
-    # ------------------------------------------------------------ metrics
-    def _measure(self) -> None:
-        paint = self.paint
-        for name, says, value in (
-            ("connections", "Open connections.", lambda: self.ground.connections),
-            ("logged_in", "Connections that have logged in.", lambda: len(paint.presence)),
-            ("lobbies", "Drawings that are kept.", lambda: len(paint.lobbies)),
-            ("lobbies_active", "Drawings with people at them.", self._active),
-            ("channels", "Chat channels.", lambda: len(paint.channels)),
-            ("matches", "Matches that are not closed.", lambda: len(self.matches.table.matches)),
-            ("tanks_alive", "Tanks on all maps.", self._tanks_alive),
-            (
-                "memory_max_bytes",
-                "What large things may take.",
-                lambda: self.ground.memory.bytes_max,
-            ),
-            ("read_only", "1 while the disk is full.", lambda: self.ground.read_only),
-        ):
-            Gauge(f"polypaint_{name}", says, registry=self.registry).set_function(value)
-        memory = Gauge(
-            "polypaint_memory_bytes",
-            "What large things take, against memory_max.",
-            ["kind"],
-            registry=self.registry,
-        )
-        for kind in self.ground.memory.used:
-            memory.labels(kind).set_function(partial(self.ground.memory.used.__getitem__, kind))
-        self.registry.register(_Counters(self))
-
-    def _tanks_alive(self) -> int:
-        return sum(battle.alive for battle in self.tanks.battles.values())
-
-    def _active(self) -> int:
-        return sum(bool(lobby.members) for lobby in self.paint.lobbies.values())
-
-
-class _Counters(Collector):
-    """What the server counts, for Prometheus."""
-
-    def __init__(self, server: Server) -> None:
-        self._server = server
-
-    def collect(self) -> Iterator[Metric]:
-        """See `prometheus_client.registry.Collector`."""
-        server = self._server
-        for room, prefix, names in (
-            (server.paint, "", COUNTED_PAINT),
-            (server.matches, "match_", COUNTED_MATCHES),
-            (server.tanks, "tank_", COUNTED_TANKS),
-        ):
-            for name, says in names.items():
-                value = room.counters[name]
-                yield CounterMetricFamily(f"polypaint_{prefix}{name}", says, value=value)
-        yield SummaryMetricFamily(
-            "polypaint_journal_commit_seconds",
-            "Time of group commits.",
-            count_value=server.flusher.commits,
-            sum_value=server.flusher.commit_s,
-        )
-        yield CounterMetricFamily(
-            "polypaint_sends", "Direct writes to sockets.", value=server.ground.turn.sends
-        )
+        self.supervisor.call("disk has room", self.paint.turn_writable, now)
 
 
 def words(path: Path | None) -> Words:
@@ -502,14 +448,17 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
     return context
 
 
-def serve(settings: Settings) -> None:
-    """Run a server on uvloop until it is told to stop. Raises StoreError, SettingsError."""
+def serve(settings: Settings) -> bool:
+    """Run a server on uvloop until it is told to stop. Raises StoreError, SettingsError.
 
-    async def main() -> None:
+    False: threads still compute what nobody waits for, and would delay the process's end.
+    """
+
+    async def main() -> bool:
         server = Server(settings)
         gc.collect()
         gc.freeze()  # what is there at the start stays: it need not be looked at again
-        await server.run()
+        return await server.run()
 
     sys.setswitchinterval(SWITCH_S)
-    uvloop.run(main())
+    return uvloop.run(main())

@@ -5,7 +5,7 @@ Must never import asyncio or time. Counterpart: the server calls `next_at` and `
 
 import heapq
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 
@@ -50,9 +50,14 @@ class Timers:
             heapq.heappop(self._heap)
         return self._heap[0].at if self._heap else None
 
-    def run_due(self, now: float) -> None:
-        """Make all calls that are due, in order."""
+    def due(self, now: float) -> Iterator[Callable[[float], None]]:
+        """All calls that are due, in order: to be made by whoever asks, one after the other."""
         while (at := self.next_at()) is not None and at <= now:
             call = heapq.heappop(self._heap).call
             if call is not None:
-                call(now)
+                yield call
+
+    def run_due(self, now: float) -> None:
+        """Make all calls that are due, in order."""
+        for call in self.due(now):
+            call(now)

@@ -7,16 +7,41 @@ import contextlib
 import os
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Final, ParamSpec, TypeVar
 
 NICENESS: Final = 10
 """Where there are more threads than cores, who draws comes first."""
 
 
-def pool(name: str, threads: int = 1) -> ThreadPoolExecutor:
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Pool(ThreadPoolExecutor):
+    """Threads that compute. `busy` says whether some of them still do."""
+
+    def __init__(self, threads: int, name: str) -> None:
+        super().__init__(threads, name, _give_way)
+        self._running: set[Future[Any]] = set()
+
+    @property
+    def busy(self) -> bool:
+        """True while something is computed, or waits for a thread."""
+        return any(not future.done() for future in list(self._running))
+
+    def submit(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
+        """See `Executor.submit`."""
+        future = super().submit(call, *args, **kwargs)
+        self._running.add(future)
+        future.add_done_callback(self._running.discard)
+        return future
+
+
+def pool(name: str, threads: int = 1) -> Pool:
     """A pool of so many threads."""
-    return ThreadPoolExecutor(threads, name, _give_way)
+    return Pool(threads, name)
 
 
 def spare_cores() -> int:

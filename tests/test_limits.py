@@ -294,7 +294,7 @@ def test_a_match_does_not_take_over_a_stranger_s_drawing() -> None:
     world.settle()
     lobby = world.service.lobbies["dessin-ABC123"]
     assert lobby.painters is None
-    assert "stays theirs" in str(world.failures)
+    assert "stays theirs" in str(world.problems)
     arrange("dessin-ABC124", "ada", "secret", frozenset({"ada"}), True, world.now)
     arrange("dessin-ABC124", "bob", "secret", frozenset({"bob"}), False, world.now)
     assert world.service.lobbies["dessin-ABC124"].painters == {"bob"}

@@ -38,7 +38,7 @@ class UnreliableBus(LocalBus):
     """A bus that repeats, reorders, delays and sometimes loses what it carries."""
 
     def __init__(self, ground: Ground, rng: random.Random) -> None:
-        super().__init__(ground.turn)
+        super().__init__(ground)
         self._ground = ground
         self._rng = rng
         self.reliable = False

@@ -284,6 +284,7 @@ class Broken(Exception):
 def broken(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch):
     """A world with ada and bob at a pixel drawing, and a way to break a canvas's method."""
     world = World()
+    world.injected = Broken
     world.service.heavy = request.param
     ada, bob = world.peer("ada").create("d", "pixel"), world.peer("bob").join("d")
     ada.take(), bob.take()
@@ -352,6 +353,7 @@ def test_a_selection_that_cannot_be_released_keeps_nobody(broken) -> None:
 
 def test_what_waited_for_failed_work_goes_on() -> None:
     world = World()
+    world.injected = Broken
     ada, bob = world.peer("ada").create("d", "pixel"), world.peer("bob").join("d")
     lobby = world.service.lobbies["d"]
 

@@ -387,7 +387,7 @@ class World:
         journal: MemoryJournal | None = None,
         now: float = 0.0,
         defer: Callable[[Callable[[], None]], None] | None = None,
-        make_bus: Callable[[Ground], Any] = lambda ground: LocalBus(ground.turn),
+        make_bus: Callable[[Ground], Any] = LocalBus,
         seed: int = 0,
         games: Sequence[type[Game]] = (Puissance4, Dessin),
         **settings: Any,
@@ -418,8 +418,11 @@ class World:
         )
         self.at: Callable[[str], None] = lambda _point: None
         self.troubles: list[match_effects.Trouble] = []
+        self.injected: type[Exception] | None = None
+        """What a test injects; any other unexpected exception is the test's own failure."""
+        self.problems: list[effects.DrawingProblem] = []
         self.failures: list[Exception] = []
-        """Errors of ours that were reported for the log."""
+        """Of what was injected: what was reported for the log."""
         self.peers: dict[int, Peer | Talker] = {}
         self.effects: list[Any] = []
         self.flushed: Callable[[int, bytes], None] = lambda _number, _batch: None
@@ -515,9 +518,7 @@ class World:
                 self.defer(lambda: self._save(effect))
             case paint_effects.Work():
                 self.defer(lambda: self._worked(effect))
-            case paint_effects.WorkFailed(error=error):
-                self.failures.append(error)
-            case paint_effects.RemoveCanvas(lobby):
+            case paint_effects.RemoveCanvas(lobby=lobby):
                 run(self.store.remove(lobby.number))
                 self.service.canvas_removed(lobby, True, self.now)
             case SaveDocuments():
@@ -537,8 +538,14 @@ class World:
                 self.service.remove(filename, "over", self.now)
             case match_effects.Trouble():
                 self.troubles.append(effect)
-            case _:
+            case effects.Unexpected(error=error):
+                self.unexpected(error)
+            case effects.DrawingProblem():
+                self.problems.append(effect)
+            case effects.Close() | effects.Resume() | effects.Rejected():
                 pass
+            case _:
+                raise NotImplementedError(type(effect))
 
     def _ask(self, effect: Any, answer: Coroutine[Any, Any, Any]) -> None:
         try:
@@ -573,11 +580,18 @@ class World:
         needed = [x for x in (self.service.journal_from, self.book.journal_from) if x is not None]
         self.journal.trim(min(needed))
 
+    def unexpected(self, error: Exception) -> None:
+        """An exception that the domain has contained, or that an effect raised."""
+        if self.injected is None or not isinstance(error, self.injected):
+            raise error
+        self.failures.append(error)
+
     def _worked(self, effect: paint_effects.Work) -> None:
         try:
             outcome = attempted(effect.work)
         except Exception as error:
-            self.service.work_failed(effect, error, self.now)
+            self.unexpected(error)
+            effect.failed(self.now)
         else:
             self.service.worked(effect, outcome, self.now)
 

@@ -6,15 +6,17 @@ Counterpart: `polypaint.bus`, the contract; whoever flushes calls `deliver` for 
 from functools import partial
 from typing import Any
 
-from polypaint._codec import Outbox, Turn
+from polypaint._codec import Outbox
 from polypaint.bus import Receive
+from polypaint.ground import Ground
 
 
 class LocalBus:
     """See `polypaint.bus.Bus`."""
 
-    def __init__(self, turn: Turn) -> None:
-        self.outbox = Outbox(turn)
+    def __init__(self, ground: Ground) -> None:
+        self.outbox = Outbox(ground.turn)
+        self._ground = ground
         self._roles: dict[str, Receive] = {}
         self._now = 0.0
 
@@ -27,7 +29,7 @@ class LocalBus:
         self.outbox.push_call(partial(self._hand_over, role, message))
 
     def _hand_over(self, role: str, message: dict[str, Any]) -> None:
-        self._roles[role](message, self._now)
+        self._ground.contain(f"bus: {role}", self._roles[role], message, self._now)
 
     def deliver(self, now: float) -> None:
         """What was sent is journaled: hand it over."""

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from polypaint.effects import Effect
+
 
 @dataclass(frozen=True, slots=True)
 class CountResult:
@@ -40,7 +42,7 @@ class ReadRanking:
 
 
 @dataclass(frozen=True, slots=True)
-class ArrangeStudio:
+class ArrangeStudio(Effect):
     """A paint lobby for a match, as its game wants it now (`games.Studio`).
 
     painters: who may draw; None: all who may enter. clear: what is drawn in it is wiped off.
@@ -54,14 +56,14 @@ class ArrangeStudio:
 
 
 @dataclass(frozen=True, slots=True)
-class RemoveStudio:
+class RemoveStudio(Effect):
     """The match is over, and its paint lobby is not to be kept."""
 
     filename: str
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class Trouble(Effect):
     """For the operator's log."""
 
     what: str

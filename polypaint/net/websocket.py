@@ -23,6 +23,7 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from polypaint.budget import Bucket
+from polypaint.effects import INTERNAL_ERROR
 from polypaint.errors import ProtocolError
 from polypaint.net.link import CLOSE_S, Discard, Link, Room, Shell, peer_address
 
@@ -46,7 +47,7 @@ STOP_S: Final = 1.0
 PING_S: Final = 20.0
 MISSED_MAX: Final = 2
 """Pings in a row after which a peer that neither says nor takes anything is given up."""
-CODES: Final = {"internal error": CloseCode.INTERNAL_ERROR}
+CODES: Final = {INTERNAL_ERROR: CloseCode.INTERNAL_ERROR}
 """What a conversation that ended for this reason is closed with; others broke a rule."""
 
 

@@ -1,6 +1,9 @@
 """What only paint asks of the world. Each comes back as a call of the same service.
 
-Must never import anything that does it. Counterparts: `server.py` carries these out;
+`failed` is called instead, or after a call that raised, when something went wrong that nobody
+expected (`polypaint.effects.Effect`).
+
+Must never import anything that does it. Counterparts: `errands.py` carries these out;
 `polypaint.effects` holds what every room asks.
 """
 
@@ -18,6 +21,7 @@ class LoadCanvas:
     """Comes back as `service.canvas_loaded`."""
 
     lobby: "Lobby"
+    failed: "Callable[[float], None]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,7 @@ class SaveCanvas:
     batch: int
     meta: dict[str, Any]
     blobs: list[bytes]
+    failed: "Callable[[float], None]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,26 +42,19 @@ class RemoveCanvas:
     """Comes back as `service.canvas_removed`."""
 
     lobby: "Lobby"
+    failed: "Callable[[float], None]"
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
     """Much to compute, on a canvas that nobody else touches meanwhile: `work()`, off the loop.
 
-    Comes back as `service.worked`, with what it returned or the Refused that it raised, or as
-    `service.work_failed` with anything else that it raised. cost: about how many nanoseconds.
+    Comes back as `service.worked`, with what it returned or the Refused that it raised. cost:
+    about how many nanoseconds.
     """
 
     lobby: "Lobby"
     work: "Callable[[], Any]"
     then: "Callable[[Any, float], None]"
-    failed: "Callable[[Exception, float], None]"
+    failed: "Callable[[float], None]"
     cost: int
-
-
-@dataclass(frozen=True, slots=True)
-class WorkFailed:
-    """For the operator's log: an error of ours in work on a drawing, which is free again."""
-
-    lobby: "Lobby"
-    error: Exception

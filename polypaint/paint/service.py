@@ -20,15 +20,15 @@ import orjson
 
 from polypaint.accounts import Presence
 from polypaint.budget import Rates, is_heavy
-from polypaint.effects import Rejected
-from polypaint.errors import Refused, Stale
+from polypaint.effects import DrawingProblem, Rejected, Unexpected
+from polypaint.errors import Refused, Stale, StoreError
 from polypaint.ground import Ground
 from polypaint.paint import packets
 from polypaint.paint.asking import Askings
 from polypaint.paint.canvas import Canvas
 from polypaint.paint.channels import GENERAL, Channels
 from polypaint.paint.directory import Directory, Unsaved
-from polypaint.paint.effects import LoadCanvas, RemoveCanvas, SaveCanvas, Work, WorkFailed
+from polypaint.paint.effects import LoadCanvas, RemoveCanvas, SaveCanvas, Work
 from polypaint.paint.lobbies import Lobby, LobbyInfo, Member, empty_bytes, empty_canvas
 from polypaint.paint.packets import (
     CHANNEL_MESSAGE,
@@ -123,9 +123,9 @@ class PaintService:
         self.replays.end(session)
         self.ground.gone(session.address, stranger=not session.name)
         if session.name:
-            self.leave(session, now)
-            self.channels.disconnect_all(session)
             self.presence.let_go(session.name, session)
+            self.ground.contain("leaving", self.leave, session, now)
+            self.ground.contain("leaving", self.channels.disconnect_all, session)
         session.outbox.drop()
 
     # ------------------------------------------------------------ lobbies: coming and going
@@ -236,7 +236,8 @@ class PaintService:
         """How large a drawing is, is known when it is there: so few are loaded at a time."""
         while self._to_load and self._loads < LOADS_MAX:
             self._loads += 1
-            self.effects.append(LoadCanvas(self._to_load.popleft()))
+            lobby = self._to_load.popleft()
+            self.effects.append(LoadCanvas(lobby, partial(self.canvas_loaded, lobby, dump=None)))
 
     def _enter_loaded(
         self, session: Session, lobby: Lobby, created: bool, passcode: str, now: float
@@ -279,19 +280,30 @@ class PaintService:
             lobby,
             canvas.load_cost(dump[1]),
             partial(canvas.load, *dump),
-            lambda _none, now: self._loaded(lobby, canvas, now),
-            lambda _error, now: self._loaded(lobby, None, now),
+            partial(self._decoded, lobby, canvas),
+            partial(self._loaded, lobby, None),
             now,
         )
 
+    def _decoded(self, lobby: Lobby, canvas: Canvas, outcome: Any, now: float) -> None:
+        if isinstance(outcome, StoreError):
+            self.effects.append(
+                DrawingProblem("a stored drawing is damaged", lobby.info.filename, outcome)
+            )
+            self._loaded(lobby, None, now)
+        else:
+            self._loaded(lobby, canvas, now)
+
     def _loaded(self, lobby: Lobby, canvas: Canvas | None, now: float) -> None:
         """A drawing is in memory; None: it is not to be had. Who has waited for it goes on."""
+        if lobby not in self._loading:
+            return
         lobby.canvas = canvas
         lobby.weigh()
         self._loads -= 1
         self._load_next()
         for waiter in self._loading.pop(lobby):
-            waiter(now)
+            self.ground.contain("a drawing was waited for", waiter, now)
         if lobby.canvas is not None and not lobby.members:
             self._emptied(lobby, now)
 
@@ -338,7 +350,7 @@ class PaintService:
         cost = canvas.release_cost(name)
         work = partial(canvas.release, name, self.ground.date(now))
         then = partial(self._released, lobby)
-        self._work(lobby, cost, work, then, lambda _error, now: then(b"", now), now)
+        self._work(lobby, cost, work, then, partial(then, b""), now)
 
     def _released(self, lobby: Lobby, told: bytes, _now: float) -> None:
         lobby.released(told)
@@ -397,7 +409,7 @@ class PaintService:
             taken = Refused(
                 "a drawing of somebody else has the name of a match's; it stays theirs"
             )
-            self._report(lobby, taken)
+            self.effects.append(DrawingProblem("a name is taken", filename, taken))
             return
         elif clear:
             lobby.when_free(partial(self._wipe, lobby), now)
@@ -425,7 +437,11 @@ class PaintService:
             member.guest.outbox.push(told)
             self.leave(self._session(member), now)
         if not lobby.saving:
-            self.effects.append(RemoveCanvas(lobby))
+            self._forget(lobby, now)
+
+    def _forget(self, lobby: Lobby, _now: float) -> None:
+        """Have the store forget a drawing."""
+        self.effects.append(RemoveCanvas(lobby, partial(self.canvas_removed, lobby, False)))
 
     def canvas_removed(self, lobby: Lobby, ok: bool, now: float) -> None:
         """The store has forgotten a drawing, or could not; then it is tried again."""
@@ -433,8 +449,7 @@ class PaintService:
             self._removing.discard(lobby)
             lobby.need_journal(None)
         else:
-            again = RemoveCanvas(lobby)
-            self.timers.at(now + SAVE_AGAIN_S, lambda _now: self.effects.append(again))
+            self.timers.at(now + SAVE_AGAIN_S, partial(self._forget, lobby))
 
     # ------------------------------------------------------------ much to compute
     def _work(
@@ -443,46 +458,51 @@ class PaintService:
         cost: int,
         work: Callable[[], Any],
         then: Callable[[Any, float], None],
-        failed: Callable[[Exception, float], None],
+        failed: Callable[[float], None],
         now: float,
     ) -> None:
         """Have `then(work(), now)`: at once if it costs little, else off the loop.
 
         Meanwhile the lobby is busy, and only this lobby: its members' packets wait. What `work`
-        raises, if it is Refused, is handed to `then`; anything else is an error of ours: it is
-        reported, and `failed(error, now)` is called.
+        raises, if it is Refused or a StoreError, is handed to `then`; anything else that it or
+        `then` raises is an error of ours: it is reported, and `failed(now)` is called.
         """
         if cost > self.heavy:
             lobby.busy = True
-            self.effects.append(Work(lobby, work, then, failed, cost))
+            done = partial(self._done, then, failed)
+            freed = partial(self._free, lobby, failed)
+            self.effects.append(Work(lobby, work, done, freed, cost))
             return
         self.ground.turn.spent += cost
         try:
-            outcome = attempted(work)
+            then(attempted(work), now)
         except Exception as error:
-            self._report(lobby, error)
-            failed(error, now)
-        else:
+            self.effects.append(Unexpected("work on a drawing", error))
+            failed(now)
+
+    def _done(
+        self,
+        then: Callable[[Any, float], None],
+        failed: Callable[[float], None],
+        outcome: Any,
+        now: float,
+    ) -> None:
+        try:
             then(outcome, now)
+        except Exception:
+            failed(now)
+            raise
 
     def worked(self, effect: Work, outcome: Any, now: float) -> None:
         """The work is done; what has waited for it goes on, in order."""
         self._free(effect.lobby, partial(effect.then, outcome), now)
-
-    def work_failed(self, effect: Work, error: Exception, now: float) -> None:
-        """The work has raised what it should not have; what has waited goes on all the same."""
-        self._report(effect.lobby, error)
-        self._free(effect.lobby, partial(effect.failed, error), now)
 
     def _free(self, lobby: Lobby, call: Callable[[float], None], now: float) -> None:
         """The canvas may be touched again: make this call, then those that have waited."""
         lobby.busy = False
         lobby.deferred.insert(0, call)
         while lobby.deferred and not lobby.busy:
-            try:
-                lobby.deferred.pop(0)(now)
-            except Exception as error:
-                self._report(lobby, error)
+            self.ground.contain("work on a drawing", lobby.deferred.pop(0), now)
         while lobby.waiters and not lobby.busy:
             session = self._next_waiter(lobby, now)
             session.waiting = False
@@ -498,9 +518,6 @@ class PaintService:
         light = (at for at, session in enumerate(sessions) if not is_heavy(session, now))
         return self._session_of(lobby.waiters.pop(next(light, 0)))
 
-    def _report(self, lobby: Lobby, error: Exception) -> None:
-        self.effects.append(WorkFailed(lobby, error))
-
     def read(self, lobby: Lobby, then: Callable[[Any, float], None], now: float) -> None:
         """Have `then(dump, now)` called with the drawing as it is, see `Canvas.dump`.
 
@@ -513,11 +530,7 @@ class PaintService:
         if canvas is None:
             then(None, now)
         else:
-
-            def failed(_error: Exception, now: float) -> None:
-                then(None, now)
-
-            self._work(lobby, canvas.size_cost, canvas.dump, then, failed, now)
+            self._work(lobby, canvas.size_cost, canvas.dump, then, partial(then, None), now)
 
     # ------------------------------------------------------------ drawing
     def draw(self, session: Session, packet: bytes, now: float) -> None:
@@ -585,9 +598,7 @@ class PaintService:
         if lobby.needs_saving:
             self.save(lobby, now)
 
-    def _not_drawn(
-        self, lobby: Lobby, member: Member, packet: bytes, _error: Exception, now: float
-    ) -> None:
+    def _not_drawn(self, lobby: Lobby, member: Member, packet: bytes, now: float) -> None:
         """Applying a packet has failed: nobody else is told of it, and its sender is resynced."""
         self._session(member).reject(packet, "the server could not draw this", now)
         self.resync(lobby, member, now)
@@ -620,7 +631,7 @@ class PaintService:
         failed = partial(self._not_shown, lobby, member)
         self._work(lobby, lobby.snapshot_cost, work, then, failed, now)
 
-    def _not_shown(self, lobby: Lobby, member: Member, _error: Exception, now: float) -> None:
+    def _not_shown(self, lobby: Lobby, member: Member, now: float) -> None:
         """There is no picture of the canvas to be had: who waits for it is put out."""
         if lobby.members.get(member.guest.name) is member:
             self._put_out(lobby, member, "The server could not show this drawing.", now)
@@ -766,11 +777,11 @@ class PaintService:
         lobby.unsaved_bytes = 0
         lobby.weigh()
         then = partial(self._save, lobby, lobby.seq, self.log.batch)
-        failed = partial(self._not_dumped, lobby)
+        failed = partial(self._not_saved, lobby)
         self._work(lobby, canvas.size_cost, canvas.dump, then, failed, now)
 
-    def _not_dumped(self, lobby: Lobby, _error: Exception, now: float) -> None:
-        """The drawing could not be read; the journal has what is not stored. It is tried again."""
+    def _not_saved(self, lobby: Lobby, now: float) -> None:
+        """The drawing was not kept; the journal has what is not stored. It is tried again."""
         lobby.saving = False
         self.timers.at(now + SAVE_AGAIN_S, partial(self.save, lobby))
 
@@ -782,17 +793,18 @@ class PaintService:
         dump: tuple[dict[str, Any], list[bytes]],
         _now: float,
     ) -> None:
-        self.effects.append(SaveCanvas(lobby, lobby.info, seq, batch, *dump))
+        failed = partial(self._not_saved, lobby)
+        self.effects.append(SaveCanvas(lobby, lobby.info, seq, batch, *dump, failed))
 
     def canvas_saved(self, effect: SaveCanvas, ok: bool, now: float) -> None:
         """The store has kept a drawing, or could not; then it is tried again."""
         lobby = effect.lobby
         lobby.saving = False
         if lobby.removed:
-            self.effects.append(RemoveCanvas(lobby))
+            self._forget(lobby, now)
             return
         if not ok:
-            self.timers.at(now + SAVE_AGAIN_S, partial(self.save, lobby))
+            self._not_saved(lobby, now)
             return
         lobby.saved_seq = effect.seq
         lobby.need_journal(None if lobby.seq == effect.seq else effect.batch)
@@ -814,7 +826,7 @@ class PaintService:
         canvas = lobby.loaded
         self.replays.forget(lobby)
         lobby.unload()
-        self._work(lobby, canvas.free_cost, canvas.free, _ignore, _ignore, now)
+        self._work(lobby, canvas.free_cost, canvas.free, _ignore, partial(_ignore, None), now)
 
     @property
     def journal_from(self) -> int:
@@ -879,8 +891,8 @@ def _ignore(_outcome: Any, _now: float) -> None:
 
 
 def attempted(work: Callable[[], Any]) -> Any:
-    """What the work returns, or the Refused that it raises."""
+    """What the work returns, or the Refused or StoreError that it raises."""
     try:
         return work()
-    except Refused as refusal:
-        return refusal
+    except (Refused, StoreError) as error:
+        return error

@@ -1,0 +1,130 @@
+"""What the server counts and measures, for Prometheus.
+
+Counterparts: `server.py` has the parts that count; `net/http.py` shows it as `/metrics`.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+from typing import Final, Protocol
+
+from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client.core import CounterMetricFamily, Metric, SummaryMetricFamily
+from prometheus_client.registry import Collector
+
+from polypaint.flush import Flusher
+from polypaint.ground import Ground
+from polypaint.matches.service import MatchService
+from polypaint.paint.service import PaintService
+from polypaint.supervise import Supervisor
+from polypaint.tanks.service import TankService
+
+COUNTED_PAINT: Final = {
+    "packets": "Packets received.",
+    "rejected": "Packets rejected.",
+    "resyncs": "Times that somebody was given the canvas again.",
+    "evicted": "Slow readers closed.",
+}
+COUNTED_MATCHES: Final = {
+    "actions": "Actions that players took in matches.",
+    "refused": "Requests about matches that were refused.",
+    "games_failed": "Matches that were cancelled because their game failed.",
+}
+COUNTED_TANKS: Final = {
+    "moves": "Moves of tanks.",
+    "messages": "Chat messages on the maps.",
+    "kicks": "Players put out for what they did.",
+    "battles": "Times that a map was opened.",
+}
+
+
+class Measured(Protocol):
+    """What is measured: `server.Server`."""
+
+    registry: CollectorRegistry
+    ground: Ground
+    paint: PaintService
+    matches: MatchService
+    tanks: TankService
+    flusher: Flusher
+    supervisor: Supervisor
+
+
+def measure(server: Measured) -> None:
+    """Have the server's registry show all of it."""
+    paint = server.paint
+    for name, says, value in (
+        ("connections", "Open connections.", lambda: server.ground.connections),
+        ("logged_in", "Connections that have logged in.", lambda: len(paint.presence)),
+        ("lobbies", "Drawings that are kept.", lambda: len(paint.lobbies)),
+        (
+            "lobbies_active",
+            "Drawings with people at them.",
+            lambda: sum(bool(lobby.members) for lobby in paint.lobbies.values()),
+        ),
+        ("channels", "Chat channels.", lambda: len(paint.channels)),
+        ("matches", "Matches that are not closed.", lambda: len(server.matches.table.matches)),
+        (
+            "tanks_alive",
+            "Tanks on all maps.",
+            lambda: sum(battle.alive for battle in server.tanks.battles.values()),
+        ),
+        (
+            "memory_max_bytes",
+            "What large things may take.",
+            lambda: server.ground.memory.bytes_max,
+        ),
+        ("read_only", "1 while the disk is full.", lambda: server.ground.read_only),
+    ):
+        Gauge(f"polypaint_{name}", says, registry=server.registry).set_function(value)
+    memory = Gauge(
+        "polypaint_memory_bytes",
+        "What large things take, against memory_max.",
+        ["kind"],
+        registry=server.registry,
+    )
+    used = server.ground.memory.used
+    for kind in used:
+        memory.labels(kind).set_function(partial(used.__getitem__, kind))
+    server.registry.register(_Counters(server))
+
+
+class _Counters(Collector):
+    """Everything that only grows."""
+
+    def __init__(self, server: Measured) -> None:
+        self._server = server
+
+    def collect(self) -> Iterator[Metric]:
+        """See `prometheus_client.registry.Collector`."""
+        server = self._server
+        for room, prefix, names in (
+            (server.paint, "", COUNTED_PAINT),
+            (server.matches, "match_", COUNTED_MATCHES),
+            (server.tanks, "tank_", COUNTED_TANKS),
+        ):
+            for name, says in names.items():
+                value = room.counters[name]
+                yield CounterMetricFamily(f"polypaint_{prefix}{name}", says, value=value)
+        yield SummaryMetricFamily(
+            "polypaint_journal_commit_seconds",
+            "Time of group commits.",
+            count_value=server.flusher.commits,
+            sum_value=server.flusher.commit_s,
+        )
+        yield CounterMetricFamily(
+            "polypaint_sends", "Direct writes to sockets.", value=server.ground.turn.sends
+        )
+        yield _by_label(
+            "polypaint_unexpected_errors",
+            "Exceptions that nobody expected: bugs. The log has their tracebacks.",
+            "where",
+            server.supervisor.errors,
+        )
+
+
+def _by_label(name: str, says: str, label: str, counts: Counter[str]) -> CounterMetricFamily:
+    family = CounterMetricFamily(name, says, labels=[label])
+    for value, count in sorted(counts.items()):
+        family.add_metric([value], count)
+    return family

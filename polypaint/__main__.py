@@ -14,14 +14,17 @@ import sys
 from collections.abc import Callable, Coroutine
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args, get_origin
 
+import structlog
 import typer
 
 from polypaint import admin, logs, play
 from polypaint.errors import PolypaintError
 from polypaint.server import serve as serve_forever
-from polypaint.settings import PREFIX, Settings, load
+from polypaint.settings import PREFIX, Settings, load, unknown_variables
+
+log = structlog.get_logger()
 
 app = typer.Typer(
     no_args_is_help=False,
@@ -51,16 +54,31 @@ def _options() -> list[inspect.Parameter]:
         flag = "--" + name.replace("_", "-")
         flags = [flag, f"--no-{flag[2:]}"] if field.annotation is bool else [flag]
         kind = bool if field.annotation is bool else str
-        annotation = Annotated[
-            kind | None,  # type: ignore[valid-type]
-            typer.Option("/".join(flags), help=shown + default, envvar=None, show_default=False),
-        ]
+        option = typer.Option(
+            "/".join(flags),
+            help=shown + default,
+            envvar=None,
+            show_default=False,
+            metavar=None if kind is bool else _metavar(field.annotation),
+        )
+        annotation = Annotated[kind | None, option]  # type: ignore[valid-type]
         parameters.append(
             inspect.Parameter(
                 name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
             )
         )
     return parameters
+
+
+def _metavar(annotation: Any) -> str:
+    """What stands behind a flag in the help: the choices, or the kind of value."""
+    choices = get_args(annotation)
+    if get_origin(annotation) is Literal:
+        return "|".join(map(str, choices))
+    for kind, shown in ((Path, "PATH"), (int, "INTEGER"), (float, "NUMBER")):
+        if annotation is kind or kind in choices:
+            return shown
+    return "TEXT"
 
 
 def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
@@ -104,6 +122,8 @@ def _run(work: Callable[[], Coroutine[Any, Any, int | None]]) -> None:
 def _serve(settings: Settings) -> None:
     writer = logs.set_up(settings.log_format, settings.log_level)
     try:
+        for variable in unknown_variables():
+            log.warning("there is no such setting; the variable is ignored", variable=variable)
         ended = serve_forever(settings)
     finally:
         writer.close()

@@ -155,6 +155,10 @@ class Conversation(ABC):
     def account_created(self, status: int, now: float) -> None:
         """See `effects.Conversing`."""
 
+    @abstractmethod
+    def ticket_issued(self, ticket: str, now: float) -> None:
+        """See `effects.Conversing`."""
+
     @property
     def busy(self) -> bool:
         """Should no more be read for now?"""

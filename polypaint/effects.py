@@ -32,12 +32,16 @@ class Conversing(Protocol):
     outbox: Outbox
     address: str
     name: str
+    closing: str
 
     def password_checked(self, name: str, ok: bool | None, now: float) -> None:
         """The answer to CheckPassword; None: the store does not answer."""
 
     def account_created(self, status: int, now: float) -> None:
         """The answer to CreateAccount: ACCOUNT_CREATED, NAME_TAKEN or ACCOUNT_REFUSED."""
+
+    def ticket_issued(self, ticket: str, now: float) -> None:
+        """The answer to IssueTicket; empty: there is none now."""
 
     def broken(self) -> None:
         """What it waited for has failed in a way that nobody expected: it ends."""
@@ -68,6 +72,17 @@ class CreateAccount(Effect):
     def failed(self, _now: float) -> None:
         """See `Effect.failed`."""
         self.session.broken()
+
+
+@dataclass(frozen=True, slots=True)
+class IssueTicket(Effect):
+    """Comes back as `session.ticket_issued`: a ticket of whoever is logged in here."""
+
+    session: Conversing
+
+    def failed(self, now: float) -> None:
+        """See `Effect.failed`."""
+        self.session.ticket_issued("", now)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,15 +16,14 @@ from typing import Any, Final, Protocol
 import structlog
 
 from polypaint import effects
-from polypaint.accounts import is_name, is_password
 from polypaint.book import Book, FetchDocument, SaveDocuments
-from polypaint.effects import ACCOUNT_CREATED, ACCOUNT_REFUSED, NAME_TAKEN, Conversing
+from polypaint.effects import Conversing
 from polypaint.errors import StoreError
 from polypaint.flush import Flusher
 from polypaint.ground import Ground
+from polypaint.logins import Logins
 from polypaint.matches import effects as match_effects
 from polypaint.net.link import Link
-from polypaint.net.passwords import Passwords
 from polypaint.paint import effects as paint_effects
 from polypaint.paint.lobbies import Lobby
 from polypaint.paint.service import PaintService, attempted
@@ -55,7 +54,7 @@ class Errands:
         self,
         ground: Ground,
         store: Store,
-        passwords: Passwords,
+        logins: Logins,
         paint: PaintService,
         book: Book,
         flusher: Flusher,
@@ -70,7 +69,7 @@ class Errands:
         self.renderer: ThreadPoolExecutor = self._renderer
         self._arm = arm
         self._ground = ground
-        self._passwords = passwords
+        self._logins = logins
         self._paint = paint
         self._book = book
         self._flusher = flusher
@@ -181,44 +180,35 @@ class Errands:
         self._spawn(effect, self._checked(effect))
 
     async def _checked(self, effect: effects.CheckPassword) -> None:
-        ok = await self.authenticated(
-            effect.name, effect.password, effect.session.address, effect.bind
+        session = effect.session
+        ok = await self._logins.check(
+            effect.name, effect.password, session.address, effect.bind, lambda: not session.closing
         )
-        effect.session.password_checked(effect.name, ok, self._now())
+        session.password_checked(effect.name, ok, self._now())
 
-    async def authenticated(
-        self, name: str, password: str, address: str, bind: bool = False
-    ) -> bool | None:
-        """Is this the account's password? None: the store does not answer.
+    async def authenticated(self, name: str, password: str, address: str) -> bool | None:
+        """Is this the account's password? None: ask again later.
 
-        bind: a name that nobody has becomes an account.
+        address: of whoever says so, without a port.
         """
-        if not is_name(name) or not is_password(password):
-            return False
-        try:
-            hashed = await self.store.password_hash(name)
-            if hashed is None and bind:
-                new = await self._passwords.hash(password)
-                if await self.store.add_account(name, new, time.time()):
-                    return True
-                hashed = await self.store.password_hash(name)  # somebody was faster
-        except StoreError as error:
-            log.error("login", error=str(error))
-            return None
-        return await self._passwords.check(password, hashed)
+        return await self._logins.check(name, password, address)
 
     def _create_account(self, effect: effects.CreateAccount) -> None:
         self._spawn(effect, self._created(effect))
 
     async def _created(self, effect: effects.CreateAccount) -> None:
-        try:
-            hashed = await self._passwords.hash(effect.password)
-            added = await self.store.add_account(effect.name, hashed, time.time())
-            status = ACCOUNT_CREATED if added else NAME_TAKEN
-        except StoreError as error:
-            log.error("creating an account", error=str(error))
-            status = ACCOUNT_REFUSED
-        effect.session.account_created(status, self._now())
+        session = effect.session
+        status = await self._logins.create(
+            effect.name, effect.password, session.address, lambda: not session.closing
+        )
+        session.account_created(status, self._now())
+
+    def _issue_ticket(self, effect: effects.IssueTicket) -> None:
+        self._spawn(effect, self._issued(effect))
+
+    async def _issued(self, effect: effects.IssueTicket) -> None:
+        ticket = await self._logins.ticket(effect.session.name)
+        effect.session.ticket_issued(ticket, self._now())
 
     # ------------------------------------------------------------ documents and results
     def _save_documents(self, effect: SaveDocuments) -> None:
@@ -357,6 +347,7 @@ class Errands:
 _ERRANDS: Final[dict[type, Any]] = {
     effects.CheckPassword: Errands._check_password,
     effects.CreateAccount: Errands._create_account,
+    effects.IssueTicket: Errands._issue_ticket,
     effects.Close: Errands._close,
     effects.Resume: Errands._resume,
     effects.Rejected: Errands._rejected,

@@ -48,6 +48,7 @@ class Ground:
         self.read_only = False
         """The disk is full: nothing may happen that would have to be journaled."""
         self.connections = 0
+        self.connections_max = settings.connections_max
         self._strangers: Counter[str] = Counter()
 
     def contain(self, where: str, call: Callable[..., object], *arguments: object) -> bool:
@@ -88,7 +89,7 @@ class Ground:
 
         address: of the peer, without its port.
         """
-        if self.connections >= self.settings.connections_max:
+        if self.connections >= self.connections_max:
             return False
         if self.is_stranger(address):
             if self._strangers[address] >= self.settings.address_logins_max:

@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 
 from polypaint.flush import Flusher
 from polypaint.ground import Ground
+from polypaint.logins import Logins
 from polypaint.matches.service import MatchService
 from polypaint.paint.service import PaintService
 from polypaint.supervise import Supervisor
@@ -48,6 +49,7 @@ class Measured(Protocol):
     tanks: TankService
     flusher: Flusher
     supervisor: Supervisor
+    logins: Logins
 
 
 def measure(server: Measured) -> None:
@@ -73,6 +75,11 @@ def measure(server: Measured) -> None:
             "memory_max_bytes",
             "What large things may take.",
             lambda: server.ground.memory.bytes_max,
+        ),
+        (
+            "logins_waiting",
+            "Logins that wait for their password to be checked.",
+            lambda: server.logins.admission.waiting,
         ),
         ("read_only", "1 while the disk is full.", lambda: server.ground.read_only),
     ):
@@ -114,6 +121,12 @@ class _Counters(Collector):
         )
         yield CounterMetricFamily(
             "polypaint_sends", "Direct writes to sockets.", value=server.ground.turn.sends
+        )
+        yield _by_label(
+            "polypaint_logins",
+            "Logins and new accounts, by what came of them.",
+            "result",
+            server.logins.counts,
         )
         yield _by_label(
             "polypaint_unexpected_errors",

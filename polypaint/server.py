@@ -9,6 +9,7 @@ Counterparts: `__main__.py` starts it; `errands.py` carries out what the rooms a
 
 import asyncio
 import contextlib
+import errno
 import gc
 import json
 import os
@@ -30,6 +31,7 @@ from prometheus_client import CollectorRegistry
 
 from polypaint import _codec
 from polypaint._codec import Outbox
+from polypaint.admission import origin
 from polypaint.book import Book
 from polypaint.bus.local import LocalBus
 from polypaint.company import Company
@@ -38,6 +40,8 @@ from polypaint.errands import Errands
 from polypaint.errors import SettingsError, StoreFull
 from polypaint.flush import Flusher
 from polypaint.ground import Ground
+from polypaint.limits import raise_descriptors
+from polypaint.logins import Logins
 from polypaint.machine import memory_ceiling
 from polypaint.matches.games import Game, fault
 from polypaint.matches.service import MatchService
@@ -47,6 +51,7 @@ from polypaint.net.link import Link, Room
 from polypaint.net.passwords import Passwords
 from polypaint.net.tcp import TcpConnection
 from polypaint.paint.service import PaintService
+from polypaint.quota import Quota
 from polypaint.recovery import recover
 from polypaint.settings import Settings
 from polypaint.store.folder import DataFolder
@@ -60,6 +65,8 @@ SWEEP_S: Final = 1.0
 STOPPING: Final = "the server is stopping"
 STOP_S: Final = 9.0
 BACKLOG: Final = 1024
+REFUSED: Final = (0.1, 5.0)
+"""Lines of the log about refused connections of an address: so many a second, so many at once."""
 MESSAGE_BYTES_MAX: Final = 1 << 16
 """Of a WebSocket message; what is longer than the protocol allows, but not this, is answered."""
 TLS_S: Final = 10.0
@@ -107,11 +114,12 @@ class Server:
         self.rooms = {room.name: room for room in self._rooms()}
         self.flusher = Flusher(self.ground, self.journal, self, settings.durability == "power")
         self._passwords = Passwords(settings.bcrypt_rounds)
+        self.logins = Logins(self.store, self._passwords, settings, self.supervisor)
         self._links: dict[int, Link] = {}
         self.errands = Errands(
             self.ground,
             self.store,
-            self._passwords,
+            self.logins,
             self.paint,
             self.book,
             self.flusher,
@@ -129,6 +137,7 @@ class Server:
         self._timer_at: float | None = None
         self._last_messages: tuple[bytes, bytes] = (b"", b"")
         self._sweeper: asyncio.TimerHandle | None = None
+        self._refused = Quota(*REFUSED)
         measure(self)
 
     def _rooms(self) -> tuple[Room, ...]:
@@ -159,7 +168,6 @@ class Server:
     # ------------------------------------------------------------ life
     async def start(self) -> None:
         """Recover what the last run left, then listen. Raises StoreError, SettingsError."""
-        await self._passwords.start()
         began = time.monotonic()
         await self.store.start()
         report = await recover(self.store, self.journal)
@@ -179,6 +187,7 @@ class Server:
         for room in (self.matches, self.tanks):
             kept = {kind: await self.store.read(kind) for kind in room.KINDS}
             room.restore(kept, self.now())
+        await self.logins.start()
         with contextlib.suppress(StoreFull):
             self.journal.fill_reserve()
         await self._listen()
@@ -193,6 +202,12 @@ class Server:
     async def _listen(self) -> None:
         settings = self.settings
         context = _tls(settings)
+        if context is None and self.ground.is_stranger(settings.host):
+            log.warning(
+                "passwords and drawings travel in clear text: anybody on the way can read them; "
+                "use --tls-cert and --tls-key, or listen on loopback behind a proxy with TLS",
+                host=settings.host,
+            )
         make_http, self._finish_http = web_port(self, self, self.rooms)
         scheme = "https" if context else "http"
         factories = {name: partial(TcpConnection, self, room) for name, room in self.rooms.items()}
@@ -208,9 +223,11 @@ class Server:
                     backlog=BACKLOG,
                 )
             except OSError as error:
+                taken = error.errno in (errno.EADDRINUSE, errno.EACCES)
+                hint = f"--{name}-port (0 = any free one)" if taken else "--host"
                 raise SettingsError(
                     f"cannot listen on {settings.host}:{port} for {name}: {error.strerror}; "
-                    f"choose another with --{name}-port (0 = any free one)"
+                    f"choose another with {hint}"
                 ) from None
             self._listeners.append(listener)
             host, bound = listener.sockets[0].getsockname()[:2]
@@ -265,10 +282,14 @@ class Server:
         for timer in (self._timer, self._sweeper):
             if timer is not None:
                 timer.cancel()
+        self.logins.close()
         self._passwords.close()
         self.errands.close()
         self.flusher.close()
         await self._folder.close()
+        if self.settings.ready_file is not None:
+            with contextlib.suppress(OSError):
+                self.settings.ready_file.unlink(missing_ok=True)
 
     def _unsaved(self) -> bool:
         self.book.save(self.now())
@@ -285,10 +306,15 @@ class Server:
         return [link.session for link in self._links.values() if link.session is not None]
 
     async def run(self) -> bool:
-        """Serve until SIGTERM or SIGINT. False: threads still compute what nobody waits for."""
+        """Serve until SIGTERM, SIGINT or SIGHUP (the terminal is gone).
+
+        False: threads still compute what nobody waits for.
+        """
         stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             self._loop.add_signal_handler(number, stop.set)
+        maximum = self.settings.connections_max
+        self.ground.connections_max = raise_descriptors(maximum)
         await self.start()
         await stop.wait()
         log.info("stopping")
@@ -302,6 +328,8 @@ class Server:
         session: Conversation | None = room.connect(address, self.now(), link.rtt_s)
         if session is not None:
             self._links[session.outbox.id] = link
+        elif (more := self._refused.take(origin(address), self.now())) is not None:
+            log.info("connection refused: too many", address=address, not_shown=more)
         return session
 
     def disconnect(self, session: Conversation) -> None:

@@ -6,6 +6,7 @@ variable, its key in the file, its type and its help all come from the field.
 Must never import anything of this package but `errors`.
 """
 
+import os
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -86,6 +87,9 @@ class Settings(BaseSettings):
     address_logins_max: int = Field(
         64, ge=1, description="Connections of one address that have not logged in (not loopback)."
     )
+    address_accounts_max: int = Field(
+        20, ge=1, description="New accounts of one address in an hour (not loopback)."
+    )
     lobbies_max: int = Field(100_000, ge=1, description="Drawings that are kept.")
     account_lobbies_max: int = Field(
         1000, ge=1, description="Drawings of one account that are kept."
@@ -146,6 +150,12 @@ class Settings(BaseSettings):
 def is_database(store: str) -> bool:
     """Is this the address of a database, rather than a name or a folder?"""
     return store.startswith(("mongodb://", "mongodb+srv://"))
+
+
+def unknown_variables() -> list[str]:
+    """Variables of the environment that begin as ours do, and are none of them."""
+    known = {f"{PREFIX}{name}".upper() for name in Settings.model_fields}
+    return sorted(x for x in os.environ if x.upper().startswith(PREFIX) and x.upper() not in known)
 
 
 def load(flags: dict[str, Any], config: Path | None = None) -> Settings:

@@ -329,7 +329,7 @@ async def test_a_handler_of_tanks_that_raises(tmp_path, monkeypatch, kind):
             if kind.when is When.MAP:
                 enter = {"requeste": "connect to map", "map": "prairie"}
                 await ws.send(orjson.dumps(enter).decode())
-                await until(lambda: len(server.tanks.battles["prairie"].alive) == 1)
+                await until(lambda: server.tanks.battles["prairie"].alive == 1)
             monkeypatch.setitem(tank_handles, kind.name, raising)
             message = {"requeste": kind.request} if kind.request else {kind.marks[0]: 1}
             await ws.send(orjson.dumps(message).decode())

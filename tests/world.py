@@ -509,6 +509,8 @@ class World:
                     self.store.passwords.setdefault(name, password.encode())
                 ok = self.store.passwords.get(name) == password.encode()
                 self.defer(lambda: session.password_checked(name, ok, self.now))
+            case effects.IssueTicket(session):
+                self.defer(lambda: session.ticket_issued(f"ticket of {session.name}", self.now))
             case effects.CreateAccount(session, name, password):
                 added = run(self.store.add_account(name, password.encode(), 0))
                 self.defer(lambda: session.account_created(0 if added else 1, self.now))

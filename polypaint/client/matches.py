@@ -94,7 +94,7 @@ class Match:
     async def leave(self) -> None:
         """Give the seat up; during play that loses the match. Raises MatchRefused."""
         client = self.client
-        await client.request("deconnexion", id_publique=client.name, id_privee=client.private)
+        await client.request("deconnexion", id_publique=client.name, id_privee=client.shown)
         client.match = None
         self.end("you have left this match")
 
@@ -132,6 +132,9 @@ class MatchClient(LineClient):
         super().__init__(address, tls)
         self.name = name
         self.private = private
+        self.shown = private
+        """What this connection has shown in place of the private ID: that, or a ticket."""
+        self._ticket = ""
         self.match: Match | None = None
         self._watching = False
         self._creating: tuple[dict[str, Any], str] | None = None
@@ -177,8 +180,21 @@ class MatchClient(LineClient):
         return list((await self.request("classement"))["classement"])
 
     async def _enter(self, fields: dict[str, Any]) -> dict[str, Any]:
+        self.shown = self._ticket or self.private
+        try:
+            answer = await self._connect(fields)
+        except MatchRefused as refusal:
+            if refusal.code != "identite" or not self._ticket:
+                raise
+            self._ticket, self.shown = "", self.private  # it has ended, or was of another secret
+            answer = await self._connect(fields)
+        if not self._ticket:
+            self.send({"requete": "jeton"})
+        return answer
+
+    async def _connect(self, fields: dict[str, Any]) -> dict[str, Any]:
         return await self.request(
-            "connexion", id_publique=self.name, id_privee=self.private, **fields
+            "connexion", id_publique=self.name, id_privee=self.shown, **fields
         )
 
     def _at(self, answer: dict[str, Any], watching: bool) -> Match:
@@ -214,6 +230,8 @@ class MatchClient(LineClient):
         if message.get("erreur") == "occupe" and "rid" not in message:
             self._stop(str(message["message"]))  # to take the seat back would never end
             self._lost(self.closed)
+        if message.get("reponse") == "jeton":
+            self._ticket = str(message["jeton"])
         if message.get("reponse") in ("infos", "update"):
             infos = message.get("infos_partie")
             if infos and (self.match is None or self.match.code != infos["code_partie"]):

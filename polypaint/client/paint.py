@@ -255,6 +255,8 @@ class Client:
         self.drawing: Drawing | None = None
         self._address = address
         self._password = password
+        self._ticket = ""
+        """What stands in for the password when the connection is made again."""
         self._create = create
         self._reconnect = reconnect
         self._tls = tls
@@ -298,18 +300,29 @@ class Client:
 
     async def _dial(self) -> None:
         """A new connection, logged in. Raises LoginFailed, ConnectionClosed."""
+        if self._ticket:
+            try:
+                await self._log_in(self._ticket)
+                return
+            except LoginFailed as error:
+                if LOGIN[1] in str(error):
+                    raise
+                self._ticket = ""  # it has ended, or the password is another now
+        await self._log_in(self._password)
+
+    async def _log_in(self, password: str) -> None:
         transport = await open_transport(self._address, self._tls, PACKET_STREAM)
         try:
             async with asyncio.timeout(LOGIN_S):
                 if self._create:
-                    status = await self._ask(transport, packets.CREATE_ACCOUNT)
+                    status = await self._ask(transport, packets.CREATE_ACCOUNT, password)
                     if status == 1:  # ours, perhaps: the password decides
                         await transport.close()
                         transport = await open_transport(self._address, self._tls, PACKET_STREAM)
                     elif status:
                         raise LoginFailed(ACCOUNT[status])
                     self._create = False
-                status = await self._ask(transport, packets.CONNECTION)
+                status = await self._ask(transport, packets.CONNECTION, password)
         except TimeoutError:
             await transport.close()
             raise ConnectionClosed(NO_ANSWER) from None
@@ -320,11 +333,13 @@ class Client:
             await transport.close()
             raise LoginFailed(f"cannot log in as {self.name!r}: {LOGIN[status]}")
         self._transport = transport
+        if self._reconnect:
+            self._send(packets.TICKET, "1")
 
-    async def _ask(self, transport: Transport, kind: Packet) -> int:
+    async def _ask(self, transport: Transport, kind: Packet, password: str) -> int:
         """Send name and password; the status that comes back."""
         name = self.name.encode()
-        transport.send(kind.encode_request(int(time.time()), name, self._password))
+        transport.send(kind.encode_request(int(time.time()), name, password))
         received = await transport.receive()
         if not received:
             why = f": {transport.ended}" if transport.ended else "; is this the port for drawing?"
@@ -409,6 +424,8 @@ class Client:
         drawing = self.drawing
         if kind is packets.CHANNEL_MESSAGE:
             self._said(packet)
+        elif kind is packets.TICKET:
+            self._ticket = decode(packet, True)[0]
         elif kind is packets.LOBBY_PLAYER_KICK:
             under_way = drawing is not None and drawing.answers > 0
             self._left(decode(packet, True)[0])

@@ -199,6 +199,7 @@ class TankClient(LineClient):
         self.blocked: deque[dict[str, Any]] = deque(maxlen=100)
         self.errors: deque[str] = deque(maxlen=100)
         self._password = password
+        self._ticket = ""
         self._create = create
         self._login: asyncio.Future[dict[str, Any]] | None = None
         self._event = asyncio.Event()
@@ -209,16 +210,22 @@ class TankClient(LineClient):
 
     # ------------------------------------------------------------ login
     async def _greet(self) -> None:
+        if self._ticket:
+            answer = await self._try(self._ticket, newuser=False)
+            if answer["connection"] or answer["reason"] != "bad credentials":
+                self._logged_in(answer)
+                return
+            self._ticket = ""  # it has ended, or the password is another now
         if self._create:
-            answer = await self._try(newuser=True)
+            answer = await self._try(self._password, newuser=True)
             self._create = False
             if answer["connection"] or answer["reason"] != "name taken":
                 self._logged_in(answer)
                 return
-        self._logged_in(await self._try(newuser=False))
+        self._logged_in(await self._try(self._password, newuser=False))
 
-    async def _try(self, newuser: bool) -> dict[str, Any]:
-        self.send({"name": self.name, "password": self._password, "newuser": newuser})
+    async def _try(self, password: str, newuser: bool) -> dict[str, Any]:
+        self.send({"name": self.name, "password": password, "newuser": newuser})
         return await self._answer_to_login()
 
     async def _answer_to_login(self) -> dict[str, Any]:
@@ -232,6 +239,7 @@ class TankClient(LineClient):
     def _logged_in(self, answer: dict[str, Any]) -> None:
         if not answer["connection"]:
             raise LoginFailed(answer["reason"])
+        self.send({"requeste": "token"})
         mine = answer["myinfo"]
         self.xp, self.coin, self.tanks = mine["xp"], mine["coin"], mine["tanklist"]
         self.maps, self.online = answer["availablemap"], answer["listplayercoinfo"]
@@ -296,6 +304,8 @@ class TankClient(LineClient):
                 self._login.set_result(message)
         elif "mapinfo" in message:
             self._arrive(message["mapinfo"])
+        elif "token" in message:
+            self._ticket = message["token"]
         elif "error" in message:
             self.errors.append(message["error"])
         elif "message blocked" in message:

@@ -125,6 +125,7 @@ STATISTIQUES = Request("statistiques", "What a player has done.", (PUBLIC,))
 CLASSEMENT = Request("classement", "The players with most victories.")
 LISTER = Request("lister", "The public matches that one can join.")
 SPECTATEUR = Request("spectateur", "Watch a match without a seat.", (CODE,))
+JETON = Request("jeton", "A ticket, which stands in for the private ID for a day.")
 
 _DECLARED = [value for value in list(globals().values()) if isinstance(value, Request)]
 REQUESTS: Final = {request.name: request for request in _DECLARED}

@@ -45,6 +45,7 @@ class MatchSession(JsonConversation):
         self._bucket = Bucket(RATE, BURST, now)
         self._entering: dict[str, Any] = {}
         self._private = ""
+        self._ticket_rid: Any = None
 
     # ------------------------------------------------------------ every request
     def answer(self, line: bytes, now: float) -> None:
@@ -140,6 +141,23 @@ class MatchSession(JsonConversation):
     def account_created(self, status: int, now: float) -> None:
         """See `effects.Conversing`: not asked for here."""
         raise AssertionError("accounts come to be with the first `connexion`")
+
+    @handles(messages.JETON)
+    def _ticket(self, message: dict[str, Any], _now: float) -> None:
+        if not self.name:
+            raise error("non_connecte")
+        self.waiting = True
+        self._ticket_rid = message.get("rid")
+        self.ground.effects.append(effects.IssueTicket(self))
+
+    def ticket_issued(self, ticket: str, now: float) -> None:
+        """See `effects.Conversing`."""
+        if ticket:
+            self.reply({"reponse": "jeton", "jeton": ticket}, self._ticket_rid)
+        else:
+            refusal = error("debit", "accounts cannot be read now; try again later")
+            self.refuse(refusal, self._ticket_rid)
+        self.resume(now)
 
     @handles(messages.ACTION)
     def _act(self, message: dict[str, Any], now: float) -> None:

@@ -391,6 +391,15 @@ LOBBY_PLAYER_KICK = Packet(
 RESIZE_CANVAS_INT = _drawing(
     33, "RESIZE_CANVAS_INT", "Give the canvas a new size.", _canvas("number")
 )
+TICKET = Packet(
+    129,
+    "TICKET",
+    "Ask for a ticket (`version`: 1), which stands in for the password for a day.",
+    When.ONLINE,
+    Body(tail=Tail("version", "text", most=1)),
+    Body(tail=Tail("ticket", "text")),
+)
+"""Of the extension: older servers drop it in silence, and only who has asked is ever sent it."""
 
 _DECLARED = [value for value in list(globals().values()) if isinstance(value, Packet)]
 PACKETS: Final[dict[int, Packet]] = {packet.id: packet for packet in _DECLARED}

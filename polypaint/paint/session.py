@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 ACCEPTED, ALREADY_CONNECTED, BAD_PASSWORD = range(3)
 ADD_STROKE: Final = packets.ADD_STROKE.id
+TICKET_VERSION: Final = b"1"
 REJECTED_MAX: Final = 50
 REJECTED_S: Final = 60.0
 NOTED_EVERY: Final = 10
@@ -276,6 +277,19 @@ class Session(Conversation):
             self._set_deadline(now)
         else:
             self.close("account refused")
+
+    @handles(packets.TICKET)
+    def _ticket(self, packet: bytes, now: float) -> None:
+        """Types of the extension are dropped, not counted, when they are not as they should be."""
+        if packet[8 + packet[7] :] == TICKET_VERSION:
+            self.waiting = True
+            self.service.effects.append(effects.IssueTicket(self))
+
+    def ticket_issued(self, ticket: str, now: float) -> None:
+        """See `effects.Conversing`."""
+        if ticket and not self.closing:
+            self.outbox.push(packets.TICKET.encode_reply(self.ground.date(now), ticket))
+        self.resume(now)
 
     # ------------------------------------------------------------ lobbies
     @handles(packets.LOBBY_CREATION)

@@ -118,6 +118,7 @@ CONNECT = _request(
 LIST = _request("list map", "The maps, and all tanks with their prices.")
 BUY = _request("buy tank", "Buy a tank with coins.", tank=_text)
 SPECTATE = _request("spectate", "Watch a map without a tank.", map=_text)
+TOKEN = _request("token", "A ticket, which stands in for the password for a day.")
 MOVE = Kind(
     "move",
     "What one's tank has done since the last such message.",
@@ -142,7 +143,7 @@ QUIT = Kind(
     {"quit the map": _true},
     {},
 )
-KINDS: Final = (LOGIN, CONNECT, LIST, BUY, SPECTATE, MOVE, CHAT, QUIT)
+KINDS: Final = (LOGIN, CONNECT, LIST, BUY, SPECTATE, TOKEN, MOVE, CHAT, QUIT)
 _SHAPES: Final = {kind.marks: kind for kind in KINDS if not kind.request}
 _REQUESTS: Final = {kind.request: kind for kind in KINDS if kind.request}
 _BARE: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|\b(?:True|False|None)\b')

@@ -49,6 +49,7 @@ class TankSession(JsonConversation):
         self.fighter: Fighter | None = None
         self._failures = 0
         self._creating = ""
+        self._ticket_rid: Any = None
         self._listener = Listener()
         self._buckets = {
             "move": Bucket(*MOVES, now),
@@ -181,6 +182,18 @@ class TankSession(JsonConversation):
         """This player is somewhere else now."""
         if self.name:
             self.service.changed(self.name)
+
+    @handles(messages.TOKEN)
+    def _ticket(self, _message: dict[str, Any], rid: Any, _now: float) -> None:
+        self.waiting = True
+        self._ticket_rid = rid
+        self.ground.effects.append(effects.IssueTicket(self))
+
+    def ticket_issued(self, ticket: str, now: float) -> None:
+        """See `effects.Conversing`."""
+        answer = {"token": ticket} if ticket else {"reponse": "no", "reason": "busy"}
+        self.say(answer | {"crid": self._ticket_rid})
+        self.resume(now)
 
     # ------------------------------------------------------------ the lobby
     @handles(messages.CONNECT)

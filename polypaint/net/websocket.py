@@ -36,7 +36,7 @@ SLICE_BYTES_MAX: Final = 2048
 """Given to the parser at a time: more, as long as there are few frames in it."""
 FRAMES_OF_SLICE: Final = 8
 FRAMES_PER_TURN: Final = 64
-"""Of all connections together; then the next turn of the loop has to come."""
+"""Of all connections together: after so many the next turn of the loop has to come."""
 FRAGMENTS_MAX: Final = 256
 """Of one message."""
 CONTROL_RATE: Final = 20.0
@@ -59,6 +59,8 @@ class WebSockets:
         self._shell = shell
         self._loop = asyncio.get_running_loop()
         self._spent = 0
+        """Frames since the last time that everybody had to wait for the next turn."""
+        self._resting = False
         self._waiting: dict[WebSocketConnection, None] = {}
 
     def take_over(self, room: Room, transport: asyncio.Transport, data: bytes) -> None:
@@ -92,15 +94,19 @@ class WebSockets:
 
     def spend(self, frames: int) -> None:
         """So many frames have been parsed."""
-        if not self._spent and frames:
-            self._loop.call_soon(self._next_turn)
         self._spent += frames
+        if not self.left:
+            self._turn_ends()
+
+    def _turn_ends(self) -> None:
+        if not self._resting:
+            self._resting = True
+            self._loop.call_soon(self._next_turn)
 
     def wait(self, connection: "WebSocketConnection") -> None:
         """Have `connection.parse` called when it is its turn."""
-        if not self._spent:
-            self.spend(1)
         self._waiting[connection] = None
+        self._turn_ends()
 
     def forget(self, connection: "WebSocketConnection") -> None:
         """It is closed."""
@@ -108,15 +114,15 @@ class WebSockets:
         self._waiting.pop(connection, None)
 
     def _next_turn(self) -> None:
-        self._spent = 0
+        self._spent, self._resting = 0, False
         for connection in list(self._waiting):
             if not self.left:
                 break
             if connection in self._waiting:
                 del self._waiting[connection]
                 connection.parse()
-        if self._waiting and not self._spent:
-            self.spend(1)
+        if self._waiting:
+            self._turn_ends()
 
 
 class WebSocketLink(Link):
@@ -188,8 +194,8 @@ class WebSocketConnection(asyncio.Protocol):
         if self._discard is not None:
             self._discard.received()
             return
-        self._received += data
         self._heard = True
+        self._received += data
         if self._turns.left and not self._turns.has(self):
             self.parse()
         else:
@@ -203,9 +209,9 @@ class WebSocketConnection(asyncio.Protocol):
 
     def parse(self) -> None:
         """Handle a slice of what was read, and more of it while nobody else waits."""
-        received, turns = self._received, self._turns
+        turns = self._turns
         try:
-            while received and turns.left and self._may_parse():
+            while self._received and turns.left and self._may_parse():
                 self._parse_slice()
                 if turns.crowded:
                     break
@@ -214,13 +220,18 @@ class WebSocketConnection(asyncio.Protocol):
             self._protocol.fail(CloseCode.INTERNAL_ERROR, "internal error")
         self._flush()
         if self._protocol.state is not State.OPEN:
-            received.clear()  # nothing counts after a close frame
+            self._received.clear()  # nothing counts after a close frame
         self._set_behind()
-        self.go_on()
+        if self._received:
+            self.go_on()
 
     def _parse_slice(self) -> None:
-        part = bytes(self._received[: self._slice])
-        del self._received[: self._slice]
+        received = self._received
+        if len(received) <= self._slice:
+            part, self._received = received, bytearray()
+        else:
+            part = received[: self._slice]
+            del received[: self._slice]
         self._protocol.receive_data(part)
         events = self._protocol.events_received()
         self._turns.spend(max(1, len(events)))

@@ -282,8 +282,8 @@ class JsonConversation(Conversation):
     def lost(self, now: float) -> None:
         """See `Conversation.lost`."""
         super().lost(now)
-        self.ground.gone(self.address, stranger=not self.name)
         self.disconnected(now)
+        self.ground.gone(self.address, stranger=not self.name)
 
     # ------------------------------------------------------------ out
     def say(self, message: dict[str, Any]) -> None:
@@ -291,8 +291,12 @@ class JsonConversation(Conversation):
         self.outbox.push(line(message))
 
     def lagging(self, _now: float) -> None:
-        """See `Conversation.lagging`: nothing here can take the place of what waits."""
-        self.close("does not read what it is sent")
+        """Nothing here can take the place of what waits, so too much of it ends the connection.
+
+        Too much is twice what stops `work`: answers to what the peer has asked for only pause it.
+        """
+        if self.outbox.queued > 2 * self._queue_max:
+            self.close("does not read what it is sent")
 
 
 def line(message: Any) -> bytes:

@@ -109,6 +109,11 @@ class Ground:
             if not self._strangers[address]:
                 del self._strangers[address]
 
+    def strange(self, address: str) -> None:
+        """A connection that counted as known is one that has not logged in again."""
+        if self.is_stranger(address):
+            self._strangers[address] += 1
+
     def gone(self, address: str, stranger: bool) -> None:
         """A connection is gone. stranger: it never logged in."""
         self.connections -= 1

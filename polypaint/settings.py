@@ -106,6 +106,9 @@ class Settings(BaseSettings):
     account_matches_max: int = Field(
         1000, ge=1, description="Matches that one account has created and that are not over."
     )
+    address_spectators_max: int = Field(
+        256, ge=1, description="Spectators of matches from one address (not loopback)."
+    )
     backlog_bytes_max: int = Field(
         1 << 20, ge=1 << 16, description="Unsent bytes after which a slow reader is resynced."
     )

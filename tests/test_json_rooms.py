@@ -9,6 +9,7 @@ from polypaint.budget import Bucket
 from polypaint.ground import Ground
 from polypaint.settings import Settings
 
+from .matching import create
 from .world import Talker, World
 
 SCALARS = st.one_of(
@@ -98,17 +99,44 @@ def test_any_bytes(data, sizes):
         assert world.journal.kept == {}
 
 
-def test_one_who_does_not_read_is_not_heard_and_then_closed():
-    world = World(backlog_bytes_max=1 << 16)
+def test_who_asks_for_more_than_they_read_is_paused_not_closed():
+    """All is answered in the end; until then no more waits than may, and one answer."""
+    limit = 1 << 16
+    world = World(backlog_bytes_max=limit)
+    for i in range(60):
+        create(world, owner=f"p{i}")
     talker = Talker(world, world.matches)
     talker.reads = False
-    for _ in range(5000):
-        talker.send(requete="statistiques", id_publique="x" * 60, rid="y" * 60)
-        world.now += 0.02
+    talker.send_bytes(b"".join(b'{"requete":"lister","rid":%d}\n' % i for i in range(150)))
+    one = len(world.matches.manager.listing())
+    for _ in range(50):
+        world.advance(0.1)
+        assert talker.session.outbox.queued < limit + 2 * one
+    assert not talker.closed
+    assert talker.session.busy, "no more is read"
+    talker.reads = True
+    for _ in range(200):
+        world.deliver(talker)
+        world.advance(0.1)
+    assert [m["rid"] for m in talker.take()] == list(range(150))
+    assert not talker.closed
+
+
+def test_who_does_not_read_what_others_do_is_closed():
+    limit = 1 << 16
+    world = World(backlog_bytes_max=limit)
+    code = create(world)
+    talker = Talker(world, world.matches).send(requete="spectateur", code_partie=code)
+    talker.reads = False
+    ada = Talker(world, world.matches)
+    for _ in range(2000):
+        ada.send(requete="connexion", id_publique="ada", id_privee="pw", code_partie=code)
+        ada.send(requete="deconnexion", id_publique="ada", id_privee="pw")
+        world.advance(0.05)
         if talker.closed:
             break
     assert talker.closed == "does not read what it is sent"
-    assert talker.session.outbox.queued < 1 << 17
+    assert talker.session.outbox.queued < 2 * limit + 1000
 
 
 def test_documents_wait_for_a_store_that_is_away():

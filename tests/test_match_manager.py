@@ -3,7 +3,7 @@
 import orjson
 import pytest
 
-from polypaint.matches import manager, table
+from polypaint.matches import manager, session, table
 from polypaint.matches.messages import ALPHABET
 
 from .matching import create, enter, finish, refused, started, talk
@@ -69,6 +69,17 @@ def test_limits_on_creating():
         talker.send(**message)
     refused(talker, "debit", **message)
     assert talk(world, "192.0.2.2").send(**message).last()["reponse"] == "code"
+
+
+def test_nobody_creates_matches_faster_than_a_person(world):
+    message = {"requete": "creer", "id_publique": "ada", "parametres": {"jeu": "puissance4"}}
+    talker = talk(world)
+    for _ in range(150):
+        talker.send(**message)
+    assert sum("erreur" not in m for m in talker.take()) == session.CREATED_BURST
+    refused(talker, "debit", **message)
+    world.advance(1)
+    assert talker.send(**message).last()["reponse"] == "code"
 
 
 def test_one_account_has_so_many_matches_that_are_not_over():

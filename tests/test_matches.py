@@ -224,6 +224,32 @@ def test_spectators(world):
     assert not world.matches.table.matches[code].spectators
 
 
+def test_spectators_are_no_strangers_but_counted(world):
+    world = World(address_logins_max=4, address_spectators_max=6)
+    code = create(world)
+    address = "192.0.2.1"
+    watching = []
+    for _ in range(6):
+        watching.append(talk(world, address))
+        watching[-1].send(requete="spectateur", code_partie=code)
+        assert watching[-1].last()["reponse"] == "infos"
+    asking = [talk(world, address) for _ in range(4)]
+    refused(asking[0], "complet", requete="spectateur", code_partie=code)
+    assert talk(world, address).session is None, "strangers are counted as ever"
+    watching.pop().send(requete="deconnexion", id_publique="x", id_privee="y")
+    asking.pop().disconnect()
+    assert talk(world, address).session is None, "who watches no more is a stranger again"
+    for talker in (*watching, *asking):
+        talker.disconnect()
+    world.advance(1)
+    assert talk(world, address).session is not None
+    assert world.matches.table._spectators.by_address == {}
+    for talker in list(world.peers.values()):
+        talker.disconnect()
+    assert not world.ground._strangers
+    assert world.ground.connections == 0
+
+
 def test_a_spectator_may_go_and_come_back_as_a_player(world):
     code = create(world)
     eve = talk(world).send(requete="spectateur", code_partie=code)

@@ -70,11 +70,12 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request that clients make."""
+    """A request that clients make. cost: units of work, of about a nanosecond (`budget.py`)."""
 
     name: str
     says: str
     fields: tuple[Field, ...] = ()
+    cost: int = 10_000
 
     def check(self, message: dict[str, Any]) -> None:
         """Raises Error `champ` that names the first field that is missing or wrong."""
@@ -113,18 +114,25 @@ CREER = Request(
     "creer",
     "Create a match; answered with its code.",
     (PUBLIC, Field("parametres", "an object: jeu, joueurs, prive, the game's own", _is_object)),
+    cost=80_000,
 )
 CONNEXION = Request(
-    "connexion", "Take or resume a seat; answered with infos.", (PUBLIC, PRIVATE, OPTIONAL_CODE)
+    "connexion",
+    "Take or resume a seat; answered with infos.",
+    (PUBLIC, PRIVATE, OPTIONAL_CODE),
+    cost=60_000,
 )
 ACTION = Request(
-    "action", "Do something in the match.", (PUBLIC, Field("action", "an object", _is_object))
+    "action",
+    "Do something in the match.",
+    (PUBLIC, Field("action", "an object", _is_object)),
+    cost=60_000,
 )
-DECONNEXION = Request("deconnexion", "Leave the match for good.", (PUBLIC, PRIVATE))
-STATISTIQUES = Request("statistiques", "What a player has done.", (PUBLIC,))
-CLASSEMENT = Request("classement", "The players with most victories.")
+DECONNEXION = Request("deconnexion", "Leave the match for good.", (PUBLIC, PRIVATE), cost=60_000)
+STATISTIQUES = Request("statistiques", "What a player has done.", (PUBLIC,), cost=40_000)
+CLASSEMENT = Request("classement", "The players with most victories.", cost=40_000)
 LISTER = Request("lister", "The public matches that one can join.")
-SPECTATEUR = Request("spectateur", "Watch a match without a seat.", (CODE,))
+SPECTATEUR = Request("spectateur", "Watch a match without a seat.", (CODE,), cost=40_000)
 JETON = Request("jeton", "A ticket, which stands in for the private ID for a day.")
 
 _DECLARED = [value for value in list(globals().values()) if isinstance(value, Request)]

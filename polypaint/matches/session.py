@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import orjson
 
 from polypaint import effects
-from polypaint.budget import Bucket
+from polypaint.budget import COPIES, Bucket
 from polypaint.conversation import JsonConversation, loads, valid_rid
 from polypaint.handlers import Handlers
 from polypaint.matches import messages
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 RATE: Final = 100.0
 BURST: Final = 200.0
+CREATED_RATE: Final = 10.0
+CREATED_BURST: Final = 100.0
+"""Of `creer`: matches that one connection creates, a second and at once."""
 TAKEN_OVER: Final = "your seat was resumed from another connection"
 
 Handler: TypeAlias = "Callable[[MatchSession, dict[str, Any], float], None]"
@@ -43,6 +46,7 @@ class MatchSession(JsonConversation):
         self.over = False
         """Has the match that it was at been closed?"""
         self._bucket = Bucket(RATE, BURST, now)
+        self._creating = Bucket(CREATED_RATE, CREATED_BURST, now)
         self._entering: dict[str, Any] = {}
         self._private = ""
         self._ticket_rid: Any = None
@@ -65,6 +69,7 @@ class MatchSession(JsonConversation):
             if request is None:
                 raise error("inconnu")
             request.check(message)
+            self.ground.turn.spent += request.cost
             handles[name](self, message, now)
         except Error as refusal:
             self.refuse(refusal, rid)
@@ -94,11 +99,15 @@ class MatchSession(JsonConversation):
     # ------------------------------------------------------------ the manager's
     @handles(messages.CREER)
     def _create(self, message: dict[str, Any], now: float) -> None:
+        if not self._creating.take(now):
+            raise error("debit", "you create matches faster than a person could")
         self.service.manager.create(self, message, now)
 
     @handles(messages.LISTER)
     def _list(self, message: dict[str, Any], _now: float) -> None:
-        listing = orjson.Fragment(self.service.manager.listing())
+        listed = self.service.manager.listing()
+        self.ground.turn.spent += len(listed) // COPIES
+        listing = orjson.Fragment(listed)
         self.reply({"reponse": "parties", "parties": listing}, message.get("rid"))
 
     # ------------------------------------------------------------ the match server's

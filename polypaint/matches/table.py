@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from polypaint.book import Book
+from polypaint.budget import ENTRY
 from polypaint.errors import Refused
 from polypaint.ground import Ground
 from polypaint.matches.effects import Trouble
@@ -40,6 +41,7 @@ from polypaint.matches.match import (
 )
 from polypaint.matches.messages import DEFEAT, MANAGER, STATS, error, full_disk, normal_code
 from polypaint.matches.running import BY_ITSELF_MAX, MOVES_MAX, GameFailed, RunningGame
+from polypaint.matches.spectators import Spectators
 from polypaint.matches.telling import tell_infos, tell_update
 
 if TYPE_CHECKING:
@@ -54,7 +56,6 @@ LATE_S: Final = 600.0
 """No message between servers comes later than this."""
 RESULT_S: Final = 30.0
 """How long after the end somebody may still look before they count as gone."""
-SPECTATORS_MAX: Final = 1000
 TICK_S_MIN: Final = 0.01
 """Between two moves that a game makes by itself, whatever it asks for."""
 FORGOTTEN_AT_ONCE: Final = 200
@@ -88,6 +89,7 @@ class MatchServer:
         self._failed = failed
         self._seeded = seeded
         self._reserved: dict[str, set[str]] = {}
+        self._spectators = Spectators(ground)
         self._forgotten: set[str] = set()
         """Matches that are no more: an `ouvrir` that comes late must not bring them back."""
 
@@ -157,10 +159,7 @@ class MatchServer:
     def watch(self, session: "MatchSession", code: str, rid: Any, now: float) -> None:
         """`spectateur`. Raises Error."""
         match = self._live(code)
-        if len(match.spectators) >= SPECTATORS_MAX:
-            raise error("complet", "there are too many spectators")
-        match.spectators.add(session)
-        session.match = match
+        self._spectators.join(match, session)
         with self._surviving(match, now, asked=True):
             infos = match.infos(self._states(match)[None])
             session.reply({"reponse": "infos", "infos_partie": infos}, rid)
@@ -196,7 +195,7 @@ class MatchServer:
 
     def _unbind(self, session: "MatchSession") -> None:
         if session.match is not None:
-            session.match.spectators.discard(session)
+            self._spectators.leave(session.match, session)
         if session.seat is not None:
             session.seat.session = None
         session.match = session.seat = None
@@ -292,6 +291,7 @@ class MatchServer:
 
         name None: what happens by itself; action None: of a player, that they are gone.
         """
+        self._ground.turn.spent += ENTRY * len(match.spectators)
         outcome = match.outcome(name, action)
         if match.seq >= MOVES_MAX + BY_ITSELF_MAX:
             raise GameFailed(match.parameters["jeu"], "moves", "it does not come to an end")
@@ -380,6 +380,7 @@ class MatchServer:
 
     def _states(self, match: Match) -> States:
         """`Match.states`. Raises GameFailed; but what was played to its end stays so."""
+        self._ground.turn.spent += ENTRY * len(match.spectators)
         try:
             return match.states()
         except GameFailed as failure:

@@ -78,7 +78,10 @@ def _words(value: Any) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A message. mark: the key (or key and value) by which it is known; fields: what it holds."""
+    """A message. marks: the keys by which it is known; fields: what it holds.
+
+    cost: units of work, of about a nanosecond (`budget.py`).
+    """
 
     name: str
     says: str
@@ -87,6 +90,7 @@ class Kind:
     fields: dict[str, Callable[[Any], bool]]
     optional: dict[str, Callable[[Any], bool]]
     request: str = ""
+    cost: int = 30_000
 
     def check(self, message: dict[str, Any]) -> None:
         """Raises Error `bad field`."""

@@ -32,6 +32,8 @@ MOVES: Final = (30.0, 60.0)
 CHATS: Final = (1.0, 5.0)
 OTHERS: Final = (10.0, 40.0)
 """Of each: so many a second, and so many at once."""
+WEIGHED: Final = 2000
+"""Units of work of looking at one character of a message, in all forms that it may be meant."""
 
 Handler: TypeAlias = "Callable[[TankSession, dict[str, Any], Any, float], None]"
 handles: Final = Handlers[Handler]("name")
@@ -76,6 +78,7 @@ class TankSession(JsonConversation):
             kind = kind_of(message)
             self._permit(kind, now)
             kind.check(message)
+            self.ground.turn.spent += kind.cost
             handles[kind.name](self, message, rid, now)
         except Error as refusal:
             self.say({"error": refusal.code, "crid": rid if good else None})
@@ -288,6 +291,7 @@ class TankSession(JsonConversation):
             self._block(rid, "not on a map")
             return
         self.service.counters["messages"] += 1
+        self.ground.turn.spent += WEIGHED * len(text)
         wrong = self._listener.hears(text, now)
         weight = self.service.words.weigh(text)
         if weight == SERIOUS:

@@ -23,6 +23,7 @@ from polypaint.client.transports import LINE_STREAM, Transport, on_socket
 from polypaint.errors import PolypaintError
 from polypaint.net.link import Room, Shell
 from polypaint.net.tcp import TcpConnection
+from polypaint.tanks.battle import Battle
 from polypaint.tanks.service import TankService
 
 log = structlog.get_logger()
@@ -54,13 +55,20 @@ class Company:
         while True:
             await asyncio.sleep(LOOK_S)
             for name, battle in self._service.battles.items():
-                people = [f for f in battle.fighting() if f.profile.kept]
-                mine = [bot for bot, (map_, _) in self._bots.items() if map_ == name]
-                wanted = self._size - len(people) if people else 0
-                if len(mine) < wanted:
-                    self._add(name)
-                elif mine and not people:
-                    self._bots.pop(mine[0])[1].cancel()
+                try:
+                    self._fill(name, battle)
+                except Exception:
+                    log.exception("bots cannot come", map=name)
+
+    def _fill(self, name: str, battle: Battle) -> None:
+        """One bot more, or one less, where that is wanted."""
+        people = [f for f in battle.fighting() if f.profile.kept]
+        mine = [bot for bot, (map_, _) in self._bots.items() if map_ == name]
+        wanted = self._size - len(people) if people else 0
+        if len(mine) < wanted:
+            self._add(name)
+        elif mine and not people:
+            self._bots.pop(mine[0])[1].cancel()
 
     def _add(self, map_: str) -> None:
         taken = self._service.presence.holder
@@ -82,6 +90,8 @@ class Company:
                     await bot.play(client, map_)
         except PolypaintError as error:
             log.warning("a bot had to go", name=name, error=str(error))
+        except Exception:
+            log.exception("a bot has failed", name=name)
 
     def _connection(self, name: str) -> TcpConnection:
         """The server's end of a bot's connection."""

@@ -15,6 +15,7 @@ from websockets.exceptions import ConnectionClosed as WebSocketClosed
 
 from polypaint import ConnectionClosed, Game, MatchRefused, connect, connect_matches
 from polypaint.bots import puissance4 as bot
+from polypaint.matches.games.puissance4 import Puissance4
 from polypaint.matches.table import RESULT_S
 from polypaint.server import installed
 
@@ -377,3 +378,39 @@ async def test_a_third_game(tmp_path, monkeypatch):
             await mine.act(case=2)
             await until(lambda: theirs.statut is not None)
             assert (mine.statut, theirs.statut) == ("victoire", "defaite")
+
+
+async def test_a_game_that_fails_on_a_real_server(tmp_path, monkeypatch):
+    """Its players are told why, keep their connections, and play on; operators can see it."""
+
+    def fail(_game, _player, action, _now_ms):
+        raise ZeroDivisionError(action["case"])
+
+    monkeypatch.setattr("polypaint.server.installed", lambda: {"morpion": Broken, **OURS})
+    monkeypatch.setattr(Broken, "act", fail)
+    async with serving(tmp_path) as server:
+        address = server.addresses["matches"]
+        async with (
+            connect_matches(address, "ada", "pw") as ada,
+            connect_matches(address, "bob", "pw") as bob,
+        ):
+            mine = await ada.create("morpion")
+            theirs = await bob.join(mine.code)
+            with pytest.raises(MatchRefused) as refusal:
+                await mine.act(case=1)
+            assert refusal.value.code == "terminee"
+            await until(lambda: theirs.state == "ANNULEE")
+            await until(lambda: not server.matches.table.matches)
+            again = await ada.create("puissance4")
+            await bob.join(again.code)
+            await again.act(colonne=3)
+            assert server.ground.connections == 2
+            _, body = await asyncio.to_thread(http, server.addresses["web"] + "/metrics")
+            assert b"polypaint_match_games_failed_total 1.0" in body
+
+
+class Broken(Puissance4):
+    name = "morpion"
+
+
+OURS = {"puissance4": Puissance4}

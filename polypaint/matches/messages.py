@@ -75,7 +75,7 @@ class Request:
     name: str
     says: str
     fields: tuple[Field, ...] = ()
-    cost: int = 10_000
+    cost: int = 5_000
 
     def check(self, message: dict[str, Any]) -> None:
         """Raises Error `champ` that names the first field that is missing or wrong."""
@@ -114,21 +114,21 @@ CREER = Request(
     "creer",
     "Create a match; answered with its code.",
     (PUBLIC, Field("parametres", "an object: jeu, joueurs, prive, the game's own", _is_object)),
-    cost=80_000,
+    cost=40_000,
 )
 CONNEXION = Request(
     "connexion",
     "Take or resume a seat; answered with infos.",
     (PUBLIC, PRIVATE, OPTIONAL_CODE),
-    cost=60_000,
+    cost=20_000,
 )
 ACTION = Request(
     "action",
     "Do something in the match.",
     (PUBLIC, Field("action", "an object", _is_object)),
-    cost=60_000,
+    cost=20_000,
 )
-DECONNEXION = Request("deconnexion", "Leave the match for good.", (PUBLIC, PRIVATE), cost=60_000)
+DECONNEXION = Request("deconnexion", "Leave the match for good.", (PUBLIC, PRIVATE), cost=20_000)
 STATISTIQUES = Request("statistiques", "What a player has done.", (PUBLIC,), cost=40_000)
 CLASSEMENT = Request("classement", "The players with most victories.", cost=40_000)
 LISTER = Request("lister", "The public matches that one can join.")

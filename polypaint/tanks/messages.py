@@ -90,7 +90,7 @@ class Kind:
     fields: dict[str, Callable[[Any], bool]]
     optional: dict[str, Callable[[Any], bool]]
     request: str = ""
-    cost: int = 30_000
+    cost: int = 20_000
 
     def check(self, message: dict[str, Any]) -> None:
         """Raises Error `bad field`."""

@@ -32,7 +32,7 @@ MOVES: Final = (30.0, 60.0)
 CHATS: Final = (1.0, 5.0)
 OTHERS: Final = (10.0, 40.0)
 """Of each: so many a second, and so many at once."""
-WEIGHED: Final = 2000
+WEIGHED: Final = 1000
 """Units of work of looking at one character of a message, in all forms that it may be meant."""
 
 Handler: TypeAlias = "Callable[[TankSession, dict[str, Any], Any, float], None]"

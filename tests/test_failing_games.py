@@ -114,7 +114,7 @@ def check_the_server(world, before):
         assert player.send(requete="lister").last()["reponse"] == "parties"
     finish(*other)
     assert other[1].take()[-1]["statut"] == "defaite"
-    assert world.store.results == {}
+    assert world.store.counted == {}
     again = started(world, jeu="fragile")
     assert act(again[1], "ada", x=1)[-1]["seq"] == 1
 
@@ -264,7 +264,7 @@ def test_what_ended_well_counts_though_it_cannot_be_shown_any_more(world):
     bob.send(requete="deconnexion", id_publique="bob", id_privee="pw")
     again = World(world.store, world.journal, world.now, seed=1, games=[Puissance4])
     again.advance(table.RESULT_S + 5)
-    assert world.store.results == {(code, "ada"): "victoire", (code, "bob"): "defaite"}
+    assert world.store.counted == {(code, "ada"): "victoire", (code, "bob"): "defaite"}
     assert again.matches.manager.parties[code]["etat"] == "FERMEE"
 
 

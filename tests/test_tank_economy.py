@@ -158,7 +158,7 @@ def test_a_second_account_that_comes_and_goes_makes_no_victories(world):
         assert closed[0]["winer"] == "ada"
         world.advance(0.5)
     world.advance(60)
-    assert world.store.results == {}
+    assert world.store.counted == {}
     assert orjson.loads(orjson.dumps(world.tanks.online()))["ada"]["xp"] == 0
 
 
@@ -170,7 +170,7 @@ def test_who_stayed_for_a_while_was_there_to_fight(world):
     cyd.send(**{"quit the map": True})
     assert (ada.take()[-2]["xp"], ada.session.profile.coin) == (battles.WIN_XP, battles.WIN_COIN)
     world.advance(5)
-    statuts = {player: statut for (_, player), statut in world.store.results.items()}
+    statuts = {player: statut for (_, player), statut in world.store.counted.items()}
     assert statuts == {"ada": "victoire", "bob": "defaite", "cyd": "defaite"}
 
 
@@ -181,7 +181,7 @@ def test_who_came_at_the_end_has_not_taken_part(world):
     late.send(**{"quit the map": True})
     world.tanks.battles["prairie"].close("time is up", world.now)
     world.advance(5)
-    assert {player for _, player in world.store.results} == {"ada", "bob"}
+    assert {player for _, player in world.store.counted} == {"ada", "bob"}
 
 
 def test_ranks_of_many_who_fell(world):
@@ -219,7 +219,7 @@ def test_a_bot_needs_no_account_and_leaves_nothing_behind(world):
     world.advance(5)
     assert next(m for m in ada.take() if "map closed" in m)["winer"] == "ada"
     assert ada.session.profile.coin == battles.KILL_COIN + battles.WIN_COIN
-    assert world.store.results == {}, "a victory over bots is none"
+    assert world.store.counted == {}, "a victory over bots is none"
     assert world.store.passwords.keys() == {"ada"}
     robot.disconnect()
     assert not [key for _, key in world.store.documents if "robot-1" in key.split(":")[-1]]

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from javascript import module
+
 from polypaint.matches.messages import ERRORS, REQUESTS
 from polypaint.paint.packets import NUMBER_MAX, PACKETS, Body, Field, Packet, Tail, When
 from polypaint.tanks.messages import ERRORS as TANK_ERRORS
@@ -19,6 +21,7 @@ SENDERS = ROOT / "polypaint/paint/senders.py"
 PROTOCOL = ROOT / "docs/protocol.md"
 MATCHES = ROOT / "docs/matches.md"
 TANKS_DOC = ROOT / "docs/tanks.md"
+PACKETS_JS = ROOT / "polypaint/web/static/client/packets.js"
 END = "<!-- end of generated -->"
 
 PYTHON_TYPES = {
@@ -144,6 +147,7 @@ def generated() -> dict[Path, str]:
         PROTOCOL: filled(PROTOCOL.read_text(), "packets", protocol()),
         MATCHES: filled(matches, "errors", errors()),
         TANKS_DOC: tank_document(),
+        PACKETS_JS: module(),
     }
 
 
@@ -190,7 +194,7 @@ def errors() -> str:
 
 
 def main() -> int:
-    stale = [path for path, text in generated().items() if path.read_text() != text]
+    stale = [p for p, text in generated().items() if not p.exists() or p.read_text() != text]
     for path, text in generated().items():
         if path in stale and "--check" not in sys.argv:
             path.write_text(text)

@@ -1,5 +1,6 @@
 """What is given to others: an sdist from which a wheel can be built, and what is in the wheel."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from .sources import ROOT, sources
 
+CLIENT = ROOT / "polypaint/web/static/client"
 MAKES = ("Makefile", "pyproject.toml", "setup.py", "ci/needs.py")
 
 
@@ -29,12 +31,14 @@ def test_the_sdist_builds_a_wheel_with_everything_in_it(tmp_path):
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {str(path) for path in sources()} <= names, "make test must work from it"
+    assert not [name for name in names if "node_modules" in name]
     with zipfile.ZipFile(wheel) as archive:
         found = set(archive.namelist())
     for module in ("_codec", "_raster"):
         assert any(name.startswith(f"polypaint/{module}.cpython") for name in found)
         assert f"polypaint/{module}.pyi" in found
-    assert {"polypaint/py.typed", "polypaint/paint/senders.py"} <= found
+    client = {str(path.relative_to(ROOT)) for path in CLIENT.iterdir()}
+    assert {"polypaint/py.typed", "polypaint/paint/senders.py"} | client <= found
     assert not [n for n in found if n.endswith((".c", ".pyx")) or n.startswith("tests")]
 
 
@@ -64,3 +68,8 @@ def test_an_editable_install_is_one_line_in_a_pth_file():
     """setuptools warns, in a box, of editable installs that need more."""
     installed = Path(sysconfig.get_path("purelib"))
     assert not list(installed.glob("__editable___polypaint_fast*_finder.py"))
+
+
+def test_the_javascript_client_has_our_version():
+    package = json.loads((CLIENT / "package.json").read_text())
+    assert package["version"] == version("polypaint-fast")

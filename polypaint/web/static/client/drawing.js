@@ -1,0 +1,276 @@
+/**
+ * A lobby that one is in: its canvas, and drawing on it. Made by `session.js`.
+ *
+ * What you draw shows on the canvas when the server has put it in order, one round trip later: the
+ * canvas is the server's, always. Counterpart: `replica.js`.
+ */
+
+import { author, encodeRequest } from "./codec.js";
+import { deferred } from "./connection.js";
+import { divide } from "./divide.js";
+import { Emitter } from "./emitter.js";
+import { ConnectionClosed, Refused } from "./errors.js";
+import { ADD_STROKE, HEADER_BYTES, PACKETS } from "./packets.js";
+import { Replica } from "./replica.js";
+
+/** @import { Loose } from "./codec.js" */
+/** @import { Deferred } from "./connection.js" */
+/** @import { Packet } from "./packets.js" */
+/** @import { LobbyInfo, Outcome, Own } from "./replica.js" */
+/** @import { Client } from "./session.js" */
+/** @import { PixelCanvas } from "./pixels.js" */
+/** @import { StrokeCanvas } from "./strokes.js" */
+
+/**
+ * Something that somebody else did to a drawing. The canvas shows it already.
+ *
+ * @typedef {Object} Change
+ * @property {string} author
+ * @property {Packet<any, any>} kind
+ * @property {Uint8Array} packet
+ */
+
+/**
+ * A packet whose fate a lost connection hides.
+ *
+ * @typedef {Object} Unsure
+ * @property {Uint8Array} packet
+ * @property {Deferred<Outcome>} result
+ * @property {boolean} sent
+ */
+
+/**
+ * change: somebody else has drawn. canvas: something new is to be seen. end: one is not in this
+ * lobby any more; with the reason.
+ *
+ * @extends {Emitter<{ change: [Change], canvas: [], end: [string] }>}
+ */
+export class Drawing extends Emitter {
+  /** Why one is not in this lobby any more; empty while one is. */
+  ended = "";
+  #client;
+  #replica;
+  /** @type {Map<Own, Deferred<Outcome>>} */
+  #results = new Map();
+  /** @type {Unsure[]} */
+  #unsure = [];
+  /** @type {Set<Deferred<void> & { condition: (canvas: StrokeCanvas | PixelCanvas) => boolean }>} */
+  #waiting = new Set();
+
+  /**
+   * @param {Client} client
+   * @param {LobbyInfo} info
+   * @internal
+   */
+  constructor(client, info) {
+    super();
+    this.#client = client;
+    this.info = info;
+    this.#replica = new Replica(client.nameBytes, info);
+  }
+
+  /** The server's canvas, as far as it is known here. Do not change it. */
+  get canvas() {
+    return this.#replica.canvas;
+  }
+
+  /** Is the canvas here, all of it? */
+  get loaded() {
+    return this.#replica.loaded && !this.#replica.frozen;
+  }
+
+  /** Has a canvas been brought since one joined? */
+  get filled() {
+    return this.loaded && this.#replica.version > 0;
+  }
+
+  /**
+   * Send one drawing action: at once, or when the connection is there again. What is too long for
+   * one packet goes as several.
+   *
+   * Awaiting the outcome is optional. It is broken with Refused when the server does not accept
+   * it, with ConnectionClosed when the connection was lost and nobody can know. Strokes are not
+   * lost with a connection: they are drawn when it is back.
+   *
+   * @template Request
+   * @param {Packet<Request, any>} kind
+   * @param {Loose<Request>} values
+   * @returns {Promise<Outcome>} of the last packet
+   * @throws {ProtocolError} at once, when the values do not conform
+   */
+  draw(kind, values) {
+    if (this.ended) throw new ConnectionClosed(this.ended);
+    const packets = divide(kind, this.#client.nameBytes.length, values).map((part) =>
+      encodeRequest(kind, this.#client.date, this.#client.nameBytes, part),
+    );
+    const results = packets.map((packet) => this.#draw(packet, deferred()));
+    this.#flush();
+    return results.length === 1 ? results[0] : lastOf(results);
+  }
+
+  /**
+   * @param {Uint8Array} packet
+   * @param {Deferred<Outcome>} result
+   */
+  #draw(packet, result) {
+    this.#results.set(this.#replica.draw(packet), result);
+    return result.promise;
+  }
+
+  /**
+   * Wait until everything that was drawn is on the canvas.
+   *
+   * @throws {ConnectionClosed} when one is not in this lobby any more
+   */
+  async settled() {
+    await this.waitFor(() => this.#replica.settled && this.loaded);
+    return this.canvas;
+  }
+
+  /**
+   * Wait until the canvas is as one wants it.
+   *
+   * @param {(canvas: StrokeCanvas | PixelCanvas) => boolean} condition
+   * @throws {ConnectionClosed} when one is not in this lobby any more
+   */
+  async waitFor(condition) {
+    if (this.ended) throw new ConnectionClosed(this.ended);
+    if (!condition(this.canvas)) {
+      const waiting = { ...deferred(), condition };
+      this.#waiting.add(waiting);
+      await waiting.promise;
+    }
+    return this.canvas;
+  }
+
+  /** Leave the lobby. */
+  leave() {
+    if (this.#client.drawing === this) this.#client.leave();
+  }
+
+  // ------------------------------------------------------------ what the client brings
+  /**
+   * One packet from the server, for this lobby.
+   *
+   * @param {Uint8Array} packet
+   * @internal
+   */
+  receive(packet) {
+    const { version } = this.#replica;
+    this.#replica.receive(packet);
+    if (this.#unsure.length && this.filled) this.#makeSure();
+    this.#finish();
+    this.#flush();
+    const kind = PACKETS[packet[2]];
+    if (kind?.relayed) this.emit("change", { author: author(packet), kind, packet });
+    if (this.#replica.version !== version) this.emit("canvas");
+    for (const waiting of [...this.#waiting]) {
+      if (!waiting.condition(this.canvas)) continue;
+      this.#waiting.delete(waiting);
+      waiting.resolve();
+    }
+  }
+
+  /** How many CONNECTED are still to come for the replica. @internal */
+  get answers() {
+    return this.#replica.answers;
+  }
+
+  /**
+   * The connection is lost, and the lobby will be joined anew.
+   *
+   * A stroke that was under way may or may not have arrived: the canvas that comes will show. Of
+   * other packets that were sent nobody can know. What was not sent is sent later, unless it names
+   * positions, which may have changed.
+   *
+   * @internal
+   */
+  rejoining() {
+    for (const [{ packet, sent }, result] of this.#results) {
+      const known = sent ? packet[2] === ADD_STROKE.id : !PACKETS[packet[2]]?.indices;
+      if (known) this.#unsure.push({ packet, result, sent });
+      else result.reject(new ConnectionClosed("the connection was lost"));
+    }
+    this.#results.clear();
+    const { canvas } = this.#replica;
+    this.#replica = new Replica(this.#client.nameBytes, this.info);
+    this.#replica.canvas = canvas;
+    this.#replica.expectJoin();
+  }
+
+  /** The canvas is here again: draw what it does not show. */
+  #makeSure() {
+    /** @type {Map<string, number>} */
+    const shown = new Map();
+    if (this.canvas.mode === "stroke") {
+      for (const { packet } of this.canvas.strokes) {
+        const content = contentOf(packet);
+        shown.set(content, (shown.get(content) ?? 0) + 1);
+      }
+    }
+    const unsure = this.#unsure;
+    this.#unsure = [];
+    for (const { packet, result, sent } of unsure) {
+      const content = contentOf(packet);
+      const count = sent ? shown.get(content) : 0;
+      if (count) {
+        shown.set(content, count - 1);
+        result.resolve("applied");
+      } else this.#draw(packet, result);
+    }
+  }
+
+  /**
+   * One is not in this lobby any more.
+   *
+   * @param {string} reason
+   * @internal
+   */
+  end(reason) {
+    this.ended = reason;
+    const error = new ConnectionClosed(reason);
+    for (const result of this.#results.values()) result.reject(error);
+    for (const { result } of this.#unsure) result.reject(error);
+    for (const waiting of this.#waiting) waiting.reject(error);
+    this.#results.clear();
+    this.#unsure = [];
+    this.#waiting.clear();
+    this.emit("end", reason);
+  }
+
+  #finish() {
+    for (const own of this.#replica.finished()) {
+      const result = this.#results.get(own);
+      this.#results.delete(own);
+      if (own.outcome === "refused") result?.reject(new Refused(own.reason));
+      else result?.resolve(own.outcome ?? "resynced");
+    }
+  }
+
+  #flush() {
+    for (const packet of this.#replica.packetsToSend()) this.#client.send(packet);
+  }
+}
+
+/**
+ * @param {Promise<Outcome>[]} results
+ * @returns {Promise<Outcome>}
+ */
+function lastOf(results) {
+  const last = Promise.all(results).then((outcomes) => outcomes[outcomes.length - 1]);
+  last.catch(() => {});
+  return last;
+}
+
+/** Every byte → one letter of its own. */
+const letters = new TextDecoder("latin1");
+
+/**
+ * A stroke's packet without its index, as a key.
+ *
+ * @param {Uint8Array} packet
+ */
+function contentOf(packet) {
+  const at = HEADER_BYTES + packet[7];
+  return letters.decode(packet.subarray(0, at)) + letters.decode(packet.subarray(at + 4));
+}

@@ -29,6 +29,7 @@ CONSTANTS: Final = {
     "PEN_MAX": (packets.PEN_MAX, "The largest pen and brush."),
     "SIDE_MAX": (packets.SIDE_MAX, "The longest side of a canvas or selection."),
     "AREA_MAX": (packets.AREA_MAX, "Pixels of a canvas."),
+    "CORNER_MAX": (packets.CORNER_MAX, "How far off a selection's corner may be."),
     "STAMPS_MAX": (packets.STAMPS_MAX, "Pixel writes of one SEND_POINTS."),
     "CANVAS_LENGTH": (int(canvas.LENGTH), "The horizontal side of a new canvas."),
     "CANVAS_WIDTH": (int(canvas.WIDTH), "The vertical side of a new canvas."),

@@ -23,6 +23,7 @@ from polypaint.paint.canvas import Canvas
 from polypaint.paint.lobbies import empty_canvas
 from polypaint.paint.packets import (
     CODEC,
+    CORNER_MAX,
     INFO_KEYS,
     LOBBY_KEYS,
     NUMBER_MAX,
@@ -63,7 +64,7 @@ def state(canvas: Canvas) -> dict[str, Any]:
     """A canvas as `replay.js` says it."""
     sizes = {"mode": canvas.mode.value, "length": canvas.length, "width": canvas.width}
     if isinstance(canvas, StrokeCanvas):
-        strokes = digest(*_codec.numbered(canvas.strokes, 12))
+        strokes = digest(*_codec.numbered(canvas.strokes.all(), 12))
         return sizes | {"strokes": strokes, "selected": canvas.selected()}
     floating = {
         author: {
@@ -185,14 +186,19 @@ def a_pixel_packet(rng: random.Random, _count: int) -> tuple[Any, ...]:
     points = [[rng.randint(-50, 300), rng.randint(-50, 200)] for _ in range(rng.randint(1, 9))]
     brush = rng.choice((1, 2, 7, 15, 16, 17, 40, 2.5, 1000))
     kind = rng.choice(("grayscale", "invert", "blur", "sepia"))
+    beyond = CORNER_MAX - 1.5, y, 1.5, 2  # once it is rounded
+    larger = rng.choice(((280, 180), (2047.5, 8193.9)))  # the same
     return rng.choice((
         (packets.SEND_POINTS, brush, rgba, points), (packets.SEND_POINTS, 9, rgba, points),
         (packets.BUCKET_FILL, x, y, rgba), (packets.CREATE_SELECTION, x, y, *sides, 0),
-        (packets.CREATE_SELECTION, x, y, *sides, 0),
+        (packets.CREATE_SELECTION, x, y, *sides, 0), (packets.CREATE_SELECTION, *beyond, 0),
         (packets.UPDATE_SELECTION, x, y, *sides, an_angle(rng)),
+        (packets.UPDATE_SELECTION, x, y, *sides, an_angle(rng)),
+        (packets.UPDATE_SELECTION, *beyond, 7),
         (packets.REMOVE_SELECTION,), (packets.APPLY_FILTER_SELECTION, kind),
         (packets.RESET_CANVAS,) if rng.random() < 0.1 else (packets.BUCKET_FILL, 1, 1, rgba),
-        (packets.RESIZE_CANVAS, rng.uniform(1, 280), rng.uniform(1, 180)),
+        (packets.RESIZE_CANVAS, *larger),
+        (packets.RESIZE_CANVAS, rng.uniform(100, 280), rng.uniform(90, 180)),
     ))  # fmt: skip
 
 

@@ -67,6 +67,8 @@ export const PEN_MAX = 1000;
 export const SIDE_MAX = 16384;
 /** Pixels of a canvas. */
 export const AREA_MAX = 16777216;
+/** How far off a selection's corner may be. */
+export const CORNER_MAX = 8388608;
 /** Pixel writes of one SEND_POINTS. */
 export const STAMPS_MAX = 67108864;
 /** The horizontal side of a new canvas. */

@@ -8,9 +8,11 @@ import { author, decode } from "./codec.js";
 import { Refused } from "./errors.js";
 import {
   APPLY_FILTER_SELECTION,
+  AREA_MAX,
   BUCKET_FILL,
   CANVAS_LENGTH,
   CANVAS_WIDTH,
+  CORNER_MAX,
   CREATE_SELECTION,
   REMOVE_SELECTION,
   RESET_CANVAS,
@@ -41,11 +43,19 @@ function colourOf(rgba) {
 }
 
 /**
+ * In whole pixels: the codec has seen the numbers as they were sent.
+ *
  * @param {Record<string, any>} values
  * @returns {Rectangle}
+ * @throws {Refused} when a corner is beyond the limit
  */
-function rectangle({ x, y, length, width }) {
-  return { x: whole(x), y: whole(y), width: whole(length), height: whole(width) };
+function rectangle(values) {
+  const [x, y] = [whole(values.x), whole(values.y)];
+  const [width, height] = [whole(values.length), whole(values.width)];
+  if (x + width > CORNER_MAX || y + height > CORNER_MAX) {
+    throw new Refused(`in whole pixels, a corner is beyond ${CORNER_MAX}`);
+  }
+  return { x, y, width, height };
 }
 
 /**
@@ -179,8 +189,12 @@ export class PixelCanvas {
   /**
    * @param {number} length
    * @param {number} width
+   * @throws {Refused} when that is too large
    */
   resize(length, width) {
+    if (length * width > AREA_MAX) {
+      throw new Refused(`${length} × ${width} whole pixels are more than ${AREA_MAX}`);
+    }
     const before = this.raster;
     const raster = new Raster(length, width);
     const columns = Math.min(length, before.width);

@@ -6,32 +6,40 @@ import shutil
 import struct
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
 FOLDER = Path(__file__).parent / "js"
-WEBSOCKET = 22
-"""From this version of Node on it has a WebSocket without being asked."""
+CLIENT = FOLDER.parent.parent / "polypaint/web/static/client"
+ASKED, UNASKED = (20, 10), (22,)
+"""From these versions of Node on it has a WebSocket: when it is asked for, and without that."""
 
 
-def node(*arguments: object, **more: Any) -> str:
-    """What a script says. It is skipped where there is no Node, but for CI; it must succeed."""
-    program = shutil.which("node")
-    if program is None:
-        missing = "needs Node 18 or newer: apt install nodejs npm, or https://nodejs.org"
-        pytest.fail(missing) if os.environ.get("CI") == "true" else pytest.skip(missing)
-    done = subprocess.run(
-        [program, *map(str, arguments)], capture_output=True, text=True, timeout=110, **more
-    )
+def program() -> str:
+    """Where Node is. Where there is none, the test is skipped, or fails in CI."""
+    return shutil.which("node") or missing("needs Node: apt install nodejs, or https://nodejs.org")
+
+
+def missing(what: str) -> NoReturn:
+    """End the test: something is not installed."""
+    pytest.fail(what) if os.environ.get("CI") == "true" else pytest.skip(what)
+
+
+def node(*arguments: object) -> str:
+    """What a script says; it must succeed."""
+    argv = [program(), *map(str, arguments)]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=110)
     assert done.returncode == 0, f"{done.stdout[-3000:]}{done.stderr[-6000:]}"
     return done.stdout
 
 
 def websocket_flags() -> list[str]:
     """What makes Node offer a WebSocket."""
-    major = int(node("--version").lstrip("v").partition(".")[0])
-    return [] if major >= WEBSOCKET else ["--experimental-websocket", "--no-warnings"]
+    version = tuple(map(int, node("--version").strip().lstrip("v").split(".")))
+    if version < ASKED:
+        missing("needs Node 20.10 or newer, for its WebSocket: https://nodejs.org")
+    return [] if version >= UNASKED else ["--experimental-websocket", "--no-warnings"]
 
 
 class Records:

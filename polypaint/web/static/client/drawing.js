@@ -54,6 +54,8 @@ export class Drawing extends Emitter {
   #results = new Map();
   /** @type {Unsure[]} */
   #unsure = [];
+  /** The connection was lost, and the canvas is not here again. */
+  #rejoining = false;
   /** @type {Set<Deferred<void> & { condition: (canvas: StrokeCanvas | PixelCanvas) => boolean }>} */
   #waiting = new Set();
 
@@ -113,7 +115,9 @@ export class Drawing extends Emitter {
    * @param {Deferred<Outcome>} result
    */
   #draw(packet, result) {
-    this.#results.set(this.#replica.draw(packet), result);
+    if (this.#rejoining && !PACKETS[packet[2]]?.indices) {
+      this.#unsure.push({ packet, result, sent: false }); // behind what is older
+    } else this.#results.set(this.#replica.draw(packet), result);
     return result.promise;
   }
 
@@ -158,7 +162,7 @@ export class Drawing extends Emitter {
   receive(packet) {
     const { version } = this.#replica;
     this.#replica.receive(packet);
-    if (this.#unsure.length && this.filled) this.#makeSure();
+    if (this.#rejoining && this.filled) this.#makeSure();
     this.#finish();
     this.#flush();
     const kind = PACKETS[packet[2]];
@@ -192,6 +196,7 @@ export class Drawing extends Emitter {
       else result.reject(new ConnectionClosed("the connection was lost"));
     }
     this.#results.clear();
+    this.#rejoining = true;
     const { canvas } = this.#replica;
     this.#replica = new Replica(this.#client.nameBytes, this.info);
     this.#replica.canvas = canvas;
@@ -200,6 +205,10 @@ export class Drawing extends Emitter {
 
   /** The canvas is here again: draw what it does not show. */
   #makeSure() {
+    this.#rejoining = false;
+    const unsure = this.#unsure;
+    this.#unsure = [];
+    if (!unsure.length) return;
     /** @type {Map<string, number>} */
     const shown = new Map();
     if (this.canvas.mode === "stroke") {
@@ -208,8 +217,6 @@ export class Drawing extends Emitter {
         shown.set(content, (shown.get(content) ?? 0) + 1);
       }
     }
-    const unsure = this.#unsure;
-    this.#unsure = [];
     for (const { packet, result, sent } of unsure) {
       const content = contentOf(packet);
       const count = sent ? shown.get(content) : 0;

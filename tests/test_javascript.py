@@ -419,4 +419,11 @@ def test_json_is_read_and_refused_alike(tmp_path):
             found = None
         records.add_json("J", {"text": text, "keys": keys, "found": found})
     assert 1000 < accepted < 4000
+    for count in range(strictjson.ELEMENTS_MAX - 9, strictjson.ELEMENTS_MAX + 9):
+        text = json.dumps(dict.fromkeys(INFO_KEYS, ",") | {"more": [0] * count})
+        try:
+            found = strictjson.loads_strings(text.encode(), INFO_KEYS)
+        except ProtocolError:
+            found = None
+        records.add_json("J", {"text": text, "keys": INFO_KEYS, "found": found})
     node(FOLDER / "agree.js", records.close())

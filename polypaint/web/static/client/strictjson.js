@@ -2,12 +2,14 @@
  * JSON as the protocol allows it: stricter than `JSON.parse`.
  *
  * Not allowed: numbers out of range, lone surrogates, an object with a key twice, more than 8
- * levels.
+ * levels; and in what a program sends, more than 1000 elements.
  */
 
 import { ProtocolError } from "./errors.js";
 
 const DEPTH_MAX = 8;
+/** Members, items and containers of an object of strings, all together. */
+const ELEMENTS_MAX = 1000;
 const LONE_SURROGATE = /\p{Surrogate}/u;
 
 /**
@@ -48,6 +50,9 @@ export function parse(text) {
  * @throws {ProtocolError}
  */
 export function parseStrings(text, wanted) {
+  if (shape(text).elements > ELEMENTS_MAX) {
+    throw new ProtocolError(`JSON has more than ${ELEMENTS_MAX} elements`);
+  }
   const value = parse(text);
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw new ProtocolError("JSON is not an object");
@@ -65,8 +70,8 @@ export function parseStrings(text, wanted) {
 }
 
 /**
- * Colons outside strings, and the greatest depth, of a text that need not be valid. An object with
- * a key twice has more colons than keys.
+ * Colons, the greatest depth, and commas and opening brackets, outside strings, of a text that need
+ * not be valid. An object with a key twice has more colons than keys.
  *
  * @param {string} text
  */
@@ -74,6 +79,7 @@ function shape(text) {
   let colons = 0;
   let level = 0;
   let depth = 0;
+  let elements = 0;
   let inside = false;
   for (let i = 0; i < text.length; i++) {
     const letter = text[i];
@@ -82,10 +88,13 @@ function shape(text) {
       else if (letter === '"') inside = false;
     } else if (letter === '"') inside = true;
     else if (letter === ":") colons++;
-    else if (letter === "{" || letter === "[") depth = Math.max(depth, ++level);
-    else if (letter === "}" || letter === "]") level--;
+    else if (letter === ",") elements++;
+    else if (letter === "{" || letter === "[") {
+      elements++;
+      depth = Math.max(depth, ++level);
+    } else if (letter === "}" || letter === "]") level--;
   }
-  return { colons, depth };
+  return { colons, depth, elements };
 }
 
 /**

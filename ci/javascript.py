@@ -208,8 +208,10 @@ def bodies() -> dict[Body, str]:
             names.setdefault(value, f"{name}_BODY")
     for packet in PACKETS.values():
         for body in (packet.request, packet.reply):
-            if body is not None:
-                names.setdefault(body, f"{packet.name}_BODY")
+            if body is not None and body not in names:
+                both = packet.request and packet.reply and packet.request != packet.reply
+                way = ("_REPLY" if body is packet.reply else "_REQUEST") if both else ""
+                names[body] = f"{packet.name}{way}_BODY"
     return names
 
 

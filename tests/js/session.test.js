@@ -23,6 +23,7 @@ import {
   RESIZE_CANVAS,
   Refused,
   SELECTED_STROKE,
+  TICKET,
   UPDATE_DATABASE,
   connect,
   decodeObject,
@@ -105,8 +106,9 @@ class FakeSocket {
     this.onclose({ reason: "" });
   }
 
+  /** Names of what was sent; that tickets are asked for has a test of its own. */
   take() {
-    const taken = this.sent.map((packet) => PACKETS[packet[2]].name);
+    const taken = this.sent.map((packet) => PACKETS[packet[2]].name).filter((n) => n !== "TICKET");
     this.sent = [];
     return taken;
   }
@@ -212,7 +214,7 @@ test("a lobby is created, drawn in and left", async () => {
   const client = await world.connect();
   const drawing = await client.create("harbour", { mode: "stroke" });
   assert.equal(client.drawing, drawing);
-  const info = decodeObject(world.socket.sent[1]);
+  const info = decodeObject(world.socket.sent.find((p) => p[2] === LOBBY_CREATION.id));
   assert.deepEqual([info.Filename, info.Owner, info.Mode], ["harbour", "ada", "stroke"]);
   assert.equal(await drawing.draw(ADD_STROKE, STROKE), "applied");
   assert.equal(drawing.canvas.strokes[0].author, "ada");
@@ -361,6 +363,23 @@ test("one comes back with back-off, also when the server has not noticed yet", a
   world.status(CONNECTION, 2);
   await world.clock.advance(100);
   assert.match(end, /no such name/);
+});
+
+test("a ticket stands in for the password until it has ended", async () => {
+  const world = new World();
+  await world.connect();
+  assert.deepEqual(decodeRequest(TICKET, world.socket.sent.at(-1)), { version: "1" });
+  world.socket.say(TICKET, { ticket: "once" });
+  const password = (socket) => decodeRequest(CONNECTION, socket.sent[0]).password;
+  world.status(CONNECTION, 1, 2, 0);
+  world.socket.lose();
+  await world.clock.advance(100); // not noticed yet that we were gone: it is kept
+  await world.clock.advance(200); // it has ended: the password
+  assert.deepEqual(world.sockets.map(password), ["pw", "once", "once", "pw"]);
+  assert.equal(world.sockets[2].closed.code, 1000);
+  world.socket.lose();
+  await world.clock.advance(100);
+  assert.equal(password(world.socket), "pw");
 });
 
 test("who does not want to come back does not", async () => {

@@ -52,6 +52,7 @@ for (const { name, chunks_hex, packets_hex } of VECTORS.streams) {
 }
 
 test("every type has a name of the specification", () => {
-  const names = Object.fromEntries(PACKETS.filter(Boolean).map((kind) => [kind.id, kind.name]));
+  const declared = PACKETS.slice(0, 128).filter(Boolean); // the rest is of the extension
+  const names = Object.fromEntries(declared.map((kind) => [kind.id, kind.name]));
   assert.deepEqual(names, VECTORS.types);
 });

@@ -193,6 +193,12 @@ const RESIZE_CANVAS_INT_BODY = body(
   ],
   null, "area", 16777216,
 );
+/** @typedef {{ version: string }} TicketRequestValues */
+/** @type {Body<TicketRequestValues>} */
+const TICKET_REQUEST_BODY = body([], tail("version", "text", 1, 1));
+/** @typedef {{ ticket: string }} TicketReplyValues */
+/** @type {Body<TicketReplyValues>} */
+const TICKET_REPLY_BODY = body([], tail("ticket", "text", 1, 65527));
 
 /** Deprecated: dropped. @type {Packet<never, never>} */
 export const MESSAGE = packet(0, "MESSAGE", null, null);
@@ -262,6 +268,8 @@ export const LOBBY_INFO_CHANGE = packet(31, "LOBBY_INFO_CHANGE", INFO_BODY, INFO
 export const LOBBY_PLAYER_KICK = packet(32, "LOBBY_PLAYER_KICK", null, LOBBY_PLAYER_KICK_BODY);
 /** Give the canvas a new size. @type {Packet<ResizeCanvasIntValues, ResizeCanvasIntValues>} */
 export const RESIZE_CANVAS_INT = packet(33, "RESIZE_CANVAS_INT", RESIZE_CANVAS_INT_BODY, RESIZE_CANVAS_INT_BODY, { relayed: true });
+/** Ask for a ticket (`version`: 1), which stands in for the password for a day. @type {Packet<TicketRequestValues, TicketReplyValues>} */
+export const TICKET = packet(129, "TICKET", TICKET_REQUEST_BODY, TICKET_REPLY_BODY);
 
 /** By type ID; there are gaps. @type {readonly (Packet<any, any> | undefined)[]} */
 export const PACKETS = byId([
@@ -299,6 +307,7 @@ export const PACKETS = byId([
   LOBBY_INFO_CHANGE,
   LOBBY_PLAYER_KICK,
   RESIZE_CANVAS_INT,
+  TICKET,
 ]);
 
 /**

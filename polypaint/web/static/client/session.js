@@ -32,6 +32,7 @@ import {
   LOBBY_INFO_CHANGE,
   LOBBY_PLAYER_KICK,
   PACKETS,
+  TICKET,
   UPDATE_DATABASE,
 } from "./packets.js";
 import { Queue } from "./queue.js";
@@ -108,6 +109,8 @@ export class Client extends Emitter {
   drawing = null;
   #address;
   #password;
+  /** What stands in for the password when the connection is made again. */
+  #ticket = "";
   #create;
   #reconnect;
   #WebSocket;
@@ -178,10 +181,24 @@ export class Client extends Emitter {
 
   /** A new connection, logged in. */
   async #dial() {
+    if (this.#ticket) {
+      try {
+        return await this.#loggedIn(this.#ticket);
+      } catch (error) {
+        const ended = error instanceof LoginFailed && error.status !== ALREADY_CONNECTED;
+        if (!ended) throw error;
+        this.#ticket = ""; // it has ended, or the password is another now
+      }
+    }
+    return this.#loggedIn(this.#password);
+  }
+
+  /** @param {string} password */
+  async #loggedIn(password) {
     let connection = await this.#connected();
     try {
       if (this.#create) {
-        const status = await this.#ask(connection, CREATE_ACCOUNT);
+        const status = await this.#ask(connection, CREATE_ACCOUNT, password);
         if (status === NAME_TAKEN) {
           // Ours, perhaps: the password decides.
           connection.close();
@@ -189,7 +206,7 @@ export class Client extends Emitter {
         } else if (status) throw new LoginFailed(ACCOUNT[status], status);
         this.#create = false;
       }
-      const status = await this.#ask(connection, CONNECTION);
+      const status = await this.#ask(connection, CONNECTION, password);
       if (status) {
         throw new LoginFailed(`cannot log in as ${this.name}: ${LOGIN[status]}`, status);
       }
@@ -216,16 +233,17 @@ export class Client extends Emitter {
    *
    * @param {Connection} connection
    * @param {Packet<{ password: string }, { status: number }>} kind
+   * @param {string} password
    */
-  async #ask(connection, kind) {
-    const values = { password: this.#password };
-    connection.send(encodeRequest(kind, this.date, this.nameBytes, values));
+  async #ask(connection, kind, password) {
+    connection.send(encodeRequest(kind, this.date, this.nameBytes, { password }));
     return decodeReply(kind, await connection.next(this.#clock, ANSWER_MS)).status;
   }
 
   /** @param {Connection} connection */
   #listen(connection) {
     this.#connection = connection;
+    if (this.#reconnect) this.#send(TICKET, { version: "1" });
     connection.listen(
       (packet) => this.#receive(packet),
       (reason) => this.#lost(reason),
@@ -316,6 +334,7 @@ export class Client extends Emitter {
     const kind = PACKETS[packet[2]];
     const { drawing } = this;
     if (kind === CHANNEL_MESSAGE) this.#said(packet);
+    else if (kind === TICKET) this.#ticket = decodeReply(TICKET, packet).ticket;
     else if (kind === LOBBY_PLAYER_KICK) this.#kicked(packet);
     else if (kind === LOBBY_CONNECT && this.#staleAnswers) this.#staleAnswers--;
     else if (kind === LOBBY_CONNECT && drawing?.answers) {

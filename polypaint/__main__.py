@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Coroutine
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
 import structlog
 import typer
@@ -177,6 +177,27 @@ def copy(
         _fail(PolypaintError("interrupted; the same command goes on from here"))
 
 
+@app.command()
+def backup(
+    to: Annotated[Path, typer.Argument(metavar="DEST", help="A folder that is not there yet.")],
+    config: Config = None,
+    data: Data = None,
+    store: Store = None,
+) -> None:
+    """Copy the data folder, verified, while the server runs or not."""
+    _run(lambda: admin.make_backup(_settings(config, data, store), to))
+
+
+@app.command()
+def restore(
+    source: Annotated[Path, typer.Argument(metavar="FROM", help="What `backup` has made.")],
+    config: Config = None,
+    data: Data = None,
+) -> None:
+    """Make the data folder, which must not be there yet, out of a backup."""
+    _run(lambda: admin.restore(_settings(config, data), source))
+
+
 @accounts.command("list")
 def accounts_list(config: Config = None, data: Data = None, store: Store = None) -> None:
     """List all accounts."""
@@ -270,9 +291,12 @@ def _top(
     pass
 
 
+ADMINISTRATION: Final = ("check", "copy", "backup", "restore", "export", "accounts", "lobbies")
+
+
 def main() -> None:
     """Entry point. `polypaint-fast --host …` is `polypaint-fast serve --host …`."""
-    commands = {"serve", "check", "copy", "export", "accounts", "lobbies", "play"}
+    commands = {"serve", "play", *ADMINISTRATION}
     arguments = sys.argv[1:]
     if not arguments or (arguments[0] not in commands | {"--help", "--version"}):
         arguments = ["serve", *arguments]

@@ -5,8 +5,8 @@ Counterpart: `__main__.py` makes commands of these. Each returns its exit status
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,14 +21,16 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from polypaint.accounts import is_name, is_password
 from polypaint.errors import SettingsError, StoreError
+from polypaint.logs import visible
 from polypaint.net.passwords import Passwords
 from polypaint.paint import picture
 from polypaint.recovery import Report, recover
 from polypaint.settings import Settings, is_database
-from polypaint.store import Sizes, Store, transfer
+from polypaint.store import Sizes, Store, backup, transfer
 from polypaint.store.folder import SQLITE, DataFolder, open_store, to_look_at
 from polypaint.tanks.moderation import Conduct
 from polypaint.tanks.service import CONDUCT
@@ -91,7 +93,7 @@ def _tell(report: Report, problems: list[str]) -> None:
             "seen what was in it, and the next start ignores it"
         )
     for problem in problems:
-        out.print(f"PROBLEM: {problem}", markup=False)
+        _say(f"PROBLEM: {problem}")
     out.print("everything is sound" if not problems else f"{len(problems)} problems")
 
 
@@ -100,6 +102,8 @@ async def export(settings: Settings, name: str, to: Path) -> int:
     kind = to.suffix.removeprefix(".").lower()
     if kind not in picture.FORMATS:
         raise SettingsError(f"{to}: the file must end in .{', .'.join(picture.FORMATS)}")
+    if not to.parent.is_dir():
+        raise SettingsError(f"{to}: there is no folder {to.parent}; make it first")
     async with _open(settings) as folder:
         report = await recover(folder.store, folder.journal)
         stored = next((x for x in report.lobbies if x.info.filename == name), None)
@@ -107,13 +111,58 @@ async def export(settings: Settings, name: str, to: Path) -> int:
             raise SettingsError(f"there is no drawing {name!r}; `lobbies list` shows all")
         dump = await folder.store.load(stored.number)
     canvas = picture.canvas_from(stored.info.drawing_mode, dump)
-    to.write_bytes(await asyncio.to_thread(picture.render, canvas, kind))
-    out.print(f"{to}: {canvas.length:g} × {canvas.width:g}", markup=False)
+    rendered = await asyncio.to_thread(picture.render, canvas, kind)
+    try:
+        to.write_bytes(rendered)
+    except OSError as error:
+        raise SettingsError(f"{to}: {error.strerror}") from None
+    _say(f"{to}: {canvas.length:g} × {canvas.width:g}")
     return 0
+
+
+async def make_backup(settings: Settings, to: Path) -> int:
+    """A copy of the data folder, of which a server may be making use."""
+    _must_be_there(settings)
+    if is_database(settings.store):
+        raise SettingsError(
+            "this server keeps everything in MongoDB: back that up with `mongodump`, and the data "
+            "folder, which has the journal, while the server is stopped"
+        )
+    with _pages("backing up") as told:
+        problems = backup.backup(settings.data, to, told)
+    return _backed_up(f"{to} can be used with --data, or made one with `restore`", problems)
+
+
+async def restore(settings: Settings, source: Path) -> int:
+    """A data folder out of a backup."""
+    with _pages("restoring") as told:
+        problems = backup.restore(source, settings.data, told)
+    return _backed_up(f"a server can use it with --data {settings.data}", problems)
+
+
+@contextmanager
+def _pages(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Shows how far a copy of so many pages is."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=out) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _backed_up(says: str, problems: list[str]) -> int:
+    for problem in problems:
+        _say(f"PROBLEM: {problem}")
+    out.print("verified: everything is sound" if not problems else f"{len(problems)} problems")
+    _say(says)
+    return 1 if problems else 0
 
 
 async def copy(settings: Settings, source: str, target: str) -> int:
     """One store's content into another; a folder's own, or a database's."""
+    if _same(source, target):
+        raise SettingsError(
+            "FROM and TO are the same; to keep a copy, use `polypaint-fast backup`"
+        )
     if not is_database(source):
         settings = settings.model_copy(update={"data": Path(source), "store": SQLITE})
     else:
@@ -124,8 +173,14 @@ async def copy(settings: Settings, source: str, target: str) -> int:
             sizes = await _copied(folder.store, store)
     out.print(f"copied {sizes}", highlight=False)
     where = f"--store {_shown(target)}" if is_database(target) else f"--data {target}"
-    out.print(f"a server can use it with {where}", markup=False, highlight=False)
+    _say(f"a server can use it with {where}")
     return 0
+
+
+def _same(source: str, target: str) -> bool:
+    if is_database(source) or is_database(target):
+        return source == target
+    return Path(source).resolve() == Path(target).resolve()
 
 
 @asynccontextmanager
@@ -178,13 +233,23 @@ def _shown(address: str) -> str:
     return f"{scheme}://{user.partition(':')[0]}{at}{host}"
 
 
+def _add(table: Table, *cells: str) -> None:
+    """A row of what anybody may have written: no markup, no escape sequences."""
+    table.add_row(*(Text(visible(cell)) for cell in cells))
+
+
+def _say(text: str) -> None:
+    """A line, whatever is in it, as long as it is."""
+    out.print(visible(text), markup=False, highlight=False, soft_wrap=True)
+
+
 async def list_accounts(settings: Settings) -> int:
     """All accounts, by name."""
     table = Table("name", "created")
     async with _open(settings) as folder:
         for account in await folder.store.accounts():
             when = datetime.fromtimestamp(account.created, UTC)
-            table.add_row(account.name, f"{when:%Y-%m-%d %H:%M}")
+            _add(table, account.name, f"{when:%Y-%m-%d %H:%M}")
     out.print(table)
     return 0
 
@@ -200,7 +265,7 @@ async def list_conduct(settings: Settings) -> int:
             banned = f"{until:%Y-%m-%d %H:%M}" if conduct.banned_until else ""
             kicks = str(len(conduct.kicks))
             reasons = ", ".join(conduct.reasons)
-            table.add_row(name, str(len(conduct.warnings)), kicks, reasons, banned)
+            _add(table, name, str(len(conduct.warnings)), kicks, reasons, banned)
     out.print(table)
     return 0
 
@@ -212,7 +277,7 @@ async def pardon(settings: Settings, name: str) -> int:
         if await folder.store.read_one(CONDUCT, name) is None:
             raise SettingsError(f"nothing is known against {name!r}; `accounts conduct` shows all")
         await folder.store.write({(CONDUCT, name): None})
-    out.print(f"pardoned {name}", markup=False)
+    _say(f"pardoned {name}")
     return 0
 
 
@@ -223,7 +288,14 @@ async def list_lobbies(settings: Settings) -> int:
         report = await recover(folder.store, folder.journal, write=False)
         for lobby in report.lobbies:
             info = lobby.info
-            table.add_row(str(lobby.number), info.filename, info.owner, info.mode, info.protection)
+            _add(
+                table,
+                str(lobby.number),
+                info.filename,
+                info.owner,
+                info.mode,
+                info.protection,
+            )
     out.print(table)
     return 0
 
@@ -235,7 +307,7 @@ async def add_account(settings: Settings, name: str, password: str) -> int:
         hashed = await _hash(settings, password)
         if not await folder.store.add_account(name, hashed, time.time()):
             raise SettingsError(f"there is an account {name!r} already")
-    out.print(f"created {name}", markup=False)
+    _say(f"created {name}")
     return 0
 
 
@@ -245,7 +317,7 @@ async def set_password(settings: Settings, name: str, password: str) -> int:
     async with _open(settings) as folder:
         if not await folder.store.set_password(name, await _hash(settings, password)):
             raise SettingsError(f"there is no account {name!r}")
-    out.print(f"changed the password of {name}", markup=False)
+    _say(f"changed the password of {name}")
     return 0
 
 

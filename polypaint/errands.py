@@ -309,6 +309,13 @@ class Errands:
         needed = self._book.journal_from
         before = self._paint.journal_from
         self._flusher.trim(before if needed is None else min(before, needed))
+        self.bound_journal()
+
+    def bound_journal(self) -> None:
+        """Store the drawing that holds a long journal back; then the next one, and so on."""
+        waits = self._ground.read_only or self.store.away
+        if self._flusher.journal_is_long and not waits:
+            self._paint.checkpoint_oldest(self._now())
 
     def _work(self, effect: paint_effects.Work) -> None:
         self._waiting_work.add(effect)

@@ -11,20 +11,26 @@ flush may wait for more.
 import asyncio
 import contextlib
 import time
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Protocol
 
 import structlog
 
 from polypaint._codec import Outbox
-from polypaint.errors import StoreError
+from polypaint.errors import StoreError, StoreFull
 from polypaint.ground import Ground
+from polypaint.log import is_of_documents
 from polypaint.pace import Pace
 from polypaint.store import Journal
 
 log = structlog.get_logger()
 
 RETRY_S: Final = 0.5
+JOURNAL_BYTES_MAX: Final = 64 << 20
+JOURNAL_AGE_S_MAX: Final = 3600.0
+"""A journal that is longer, or goes back further, is held back by somebody: they are stored."""
+NOTE_S: Final = 1.0
 TRIM_S: Final = 0.01
 """Between two parts of what the journal is to forget."""
 TURN_BYTES: Final = 256 * 1024
@@ -64,6 +70,11 @@ class Flusher:
         self._withheld: list[Outbox] = []
         self._committing: asyncio.Future[None] | None = None
         self._blocked = False
+        self._must_be_written = False
+        self._trouble: StoreError | None = None
+        self.written_bytes = 0
+        self._noted: deque[tuple[int, int, float]] = deque()
+        self._next_note = 0.0
         self._trimming = False
         self._closed = False
         self._thread = ThreadPoolExecutor(1, "journal")
@@ -124,6 +135,7 @@ class Flusher:
             return
         ground = self._ground
         number = ground.log.batch
+        self._must_be_written |= any(map(is_of_documents, ground.log.records))
         batch = ground.log.take()
         self._withheld += ground.turn.seal()
         if batch:
@@ -131,10 +143,7 @@ class Flusher:
         if not self._unwritten:
             self._release()
         elif ground.read_only:
-            # Only what members who left had selected is recorded now; recovery ends a dead
-            # server's selections in the same way, so the others may be told before it is written.
-            if not self._blocked:
-                self._release()
+            self._while_read_only()
         else:
             future = self._loop.run_in_executor(
                 self._thread, self._journal.commit, list(self._unwritten)
@@ -142,15 +151,39 @@ class Flusher:
             self._committing = future
             future.add_done_callback(self._committed)
 
+    def _while_read_only(self) -> None:
+        """Journal what still comes if there is room for it, and send what may be sent.
+
+        Of drawings that is only the end of what members who left had selected: recovery ends a
+        dead server's selections in the same way, so the others may be told before it is written.
+        Documents (a seat, somebody's conduct) may be seen by nobody before that.
+        """
+        try:
+            self._journal.commit(self._unwritten)
+        except StoreError:
+            self._blocked |= self._must_be_written
+        else:
+            self._written()
+        if not self._blocked:
+            self._release()
+
+    def _written(self) -> None:
+        """The journal has everything."""
+        self._unwritten.clear()
+        self._blocked = self._must_be_written = False
+
     def _committed_now(self, batches: list[tuple[int, bytes]]) -> bool:
         """Commit on the event loop; False when there is no room."""
         began = time.perf_counter()
         try:
             self._journal.commit(batches)
         except StoreError as error:
-            log.error("the journal cannot be written", error=str(error))
+            self._trouble = error
             return False
         self.commits += 1
+        self.written_bytes += len(batches[0][1])
+        if began >= self._next_note:
+            self._note(batches[0][0], began)
         self.commit_s += time.perf_counter() - began
         return True
 
@@ -159,24 +192,32 @@ class Flusher:
         self._committing = None
         error = future.exception()
         if isinstance(error, StoreError):
-            log.error("the journal cannot be written", error=str(error))
+            self._trouble = error
             self._full()
             return
         if error is not None:
             raise error
-        self._unwritten.clear()
+        self.written_bytes += sum(len(data) for _, data in self._unwritten)
+        self._note(self._unwritten[0][0], time.perf_counter())
+        self._written()
         self._release()
         if self._ground.turn.pending or self._ground.log.records:
             self.schedule()
 
     def _full(self) -> None:
-        """The journal takes nothing more: use the reserve, let people look, forbid the rest."""
-        log.error("read-only until there is room on the disk")
-        if self._journal.use_reserve():
+        """The journal takes nothing more: let people look, forbid the rest.
+
+        If the disk is full, the reserve has room for what has been drawn already. If the disk
+        fails, or is mounted read-only, it would be lost for nothing.
+        """
+        full = isinstance(self._trouble, StoreFull)
+        until = "there is room on the disk" if full else "the journal can be written"
+        log.error("read-only", until=until, error=str(self._trouble))
+        self._blocked = True
+        if full and self._journal.use_reserve():
             with contextlib.suppress(StoreError):
                 self._journal.commit(self._unwritten)
-                self._unwritten.clear()
-        self._blocked = bool(self._unwritten)
+                self._written()
         self._house.disk_full(self._loop.time())
         if not self._blocked:
             self._release()
@@ -191,8 +232,8 @@ class Flusher:
         except StoreError:
             self._loop.call_later(RETRY_S, self._retry)
             return
-        self._unwritten.clear()
-        self._blocked = False
+        self._written()
+        self._trouble = None
         log.info("the journal can be written again")
         self._release()
         self._house.disk_has_room(self._loop.time())
@@ -205,6 +246,41 @@ class Flusher:
             outbox.release()
         self._house.send(outboxes)
 
+    # ------------------------------------------------------------ what the journal holds
+    @property
+    def trouble(self) -> str:
+        """Why the journal cannot be written; empty when it can."""
+        return str(self._trouble) if self._trouble is not None else ""
+
+    @property
+    def journal_bytes(self) -> int:
+        """What is in the journal and may not be forgotten yet, to within a second's worth."""
+        return self.written_bytes - self._noted[0][1] if self._noted else 0
+
+    @property
+    def journal_age_s(self) -> float:
+        """How long the oldest of it has been there."""
+        return time.perf_counter() - self._noted[0][2] if self._noted else 0.0
+
+    @property
+    def journal_is_long(self) -> bool:
+        """Should whoever holds it back be stored?"""
+        return self.journal_bytes > JOURNAL_BYTES_MAX or self.journal_age_s > JOURNAL_AGE_S_MAX
+
+    def _note(self, batch: int, at: float) -> None:
+        """Note, once a second, how much the journal has been given before this batch."""
+        self._next_note = at + NOTE_S
+        self._noted.append((batch, self.written_bytes, at))
+
+    def _forget(self, before: int) -> None:
+        """Batches with lower numbers are needed no more."""
+        noted = self._noted
+        while len(noted) > 1 and noted[1][0] <= before:
+            noted.popleft()
+        if before >= self._ground.log.batch:
+            noted.clear()
+            self._next_note = 0.0
+
     def trim(self, before: int) -> None:
         """Have the journal forget what is older than this batch, unless it is being written.
 
@@ -212,6 +288,7 @@ class Flusher:
         """
         if not self.idle:
             return
+        self._forget(before)
         try:
             more = self._journal.trim(before)
         except StoreError as error:

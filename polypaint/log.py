@@ -75,6 +75,12 @@ class Damaged:
     size: int
 
 
+def is_of_documents(record: bytes) -> bool:
+    """Does a record, with its header, belong to the stream of documents?"""
+    number: int = RECORD.unpack_from(record)[1]
+    return number == DOCUMENTS
+
+
 def records(batch: bytes) -> Iterator[Record]:
     """Every record of a batch, in order. Raises StoreError at the first that is damaged."""
     for part in salvaged(batch):
@@ -143,3 +149,20 @@ def checked(batch: bytes) -> bytes:
         log.add(number, seq, batch[start : start + size])
         at = start + size
     return log.take()
+
+
+def missing(numbers: list[int], first: int, last: int) -> str:
+    """Which batches are not there, as text: `3, 7-9`.
+
+    first: that is needed, 0 where that is not known; last: that was committed, the same.
+    """
+    known = set(numbers)
+    begin = first or (1 if last else min(known, default=1))
+    end = max([*numbers, last])
+    gaps: list[tuple[int, int]] = []
+    expected = begin
+    for number in [*sorted(x for x in known if x >= begin), end + 1]:
+        if number > expected:
+            gaps.append((expected, number - 1))
+        expected = number + 1
+    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in gaps)

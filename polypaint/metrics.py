@@ -17,6 +17,7 @@ from polypaint.ground import Ground
 from polypaint.logins import Logins
 from polypaint.matches.service import MatchService
 from polypaint.paint.service import PaintService
+from polypaint.store import Store
 from polypaint.supervise import Supervisor
 from polypaint.tanks.service import TankService
 
@@ -48,6 +49,7 @@ class Measured(Protocol):
     matches: MatchService
     tanks: TankService
     flusher: Flusher
+    store: Store
     supervisor: Supervisor
     logins: Logins
 
@@ -81,7 +83,18 @@ def measure(server: Measured) -> None:
             "Logins that wait for their password to be checked.",
             lambda: server.logins.admission.waiting,
         ),
-        ("read_only", "1 while the disk is full.", lambda: server.ground.read_only),
+        ("read_only", "1 while nothing can be journaled.", lambda: server.ground.read_only),
+        ("store_away", "1 while the store does not answer.", lambda: server.store.away),
+        (
+            "journal_bytes",
+            "In the journal, not yet stored.",
+            lambda: server.flusher.journal_bytes,
+        ),
+        (
+            "journal_age_seconds",
+            "Age of the oldest of it.",
+            lambda: server.flusher.journal_age_s,
+        ),
     ):
         Gauge(f"polypaint_{name}", says, registry=server.registry).set_function(value)
     memory = Gauge(

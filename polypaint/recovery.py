@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from polypaint._codec import Turn, split
 from polypaint.book import Changes, change
 from polypaint.errors import PolypaintError, StoreError
-from polypaint.log import DOCUMENTS, Damaged, Log, salvaged
+from polypaint.log import DOCUMENTS, Damaged, Log, missing, salvaged
 from polypaint.paint.lobbies import Lobby, LobbyInfo, empty_canvas
 from polypaint.paint.packets import LOBBY_CREATION
 from polypaint.store import UNFINISHED, Journal, Store, StoredLobby
@@ -119,24 +119,10 @@ def _read(journal: Journal, names: dict[int, str], report: Report) -> dict[int, 
                 _name(part.number, part.data, names)
     report.next_batch = max([*numbers, last, 0]) + 1
     report.problems += journal.problems
-    if missing := _missing(numbers, first, last):
-        report.problems.append(f"the journal's batches {missing} are missing")
+    if gaps := missing(numbers, first, last):
+        report.problems.append(f"the journal's batches {gaps} are missing")
     report.problems += [f"{_stream(part, names)} is damaged in the journal" for part in damaged]
     return streams
-
-
-def _missing(numbers: list[int], first: int, last: int) -> str:
-    """Which batches are not there, as text: `3, 7-9`."""
-    known = set(numbers)
-    begin = first or (1 if last else min(known, default=1))
-    end = max([*numbers, last])
-    gaps: list[tuple[int, int]] = []
-    expected = begin
-    for number in [*sorted(x for x in known if x >= begin), end + 1]:
-        if number > expected:
-            gaps.append((expected, number - 1))
-        expected = number + 1
-    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in gaps)
 
 
 def _name(number: int, record: bytes, names: dict[int, str]) -> None:
@@ -168,9 +154,9 @@ def _changes(records: Records, report: Report) -> Changes:
         changes[name] = body
         report.replayed += 1
     if records:
-        missing = max(records) - min(records) + 1 - len(records)
-        if missing:
-            report.problems.append(f"{missing} changes of documents are missing in the journal")
+        gone = max(records) - min(records) + 1 - len(records)
+        if gone:
+            report.problems.append(f"{gone} changes of documents are missing in the journal")
     return changes
 
 

@@ -386,6 +386,8 @@ class Server:
                 self.paint.counters["evicted"] += 1
                 log.info("closed a slow reader", name=link.session and link.session.name)
                 link.transport.abort()
+        self.errands.bound_journal()
+        self.settle()
 
     # ------------------------------------------------------------ what the flush asks for
     def send(self, outboxes: list[Outbox]) -> None:

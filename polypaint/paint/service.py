@@ -836,6 +836,12 @@ class PaintService:
             return self.log.batch
         return first.unsaved_from
 
+    def checkpoint_oldest(self, now: float) -> None:
+        """Have the drawing stored that keeps the journal from being forgotten."""
+        oldest = self.unsaved.first()
+        if oldest is not None:
+            self.save(oldest, now)
+
     def turn_read_only(self, now: float) -> None:
         """The disk is full: nobody draws until there is room, and everybody is told."""
         self.ground.read_only = True

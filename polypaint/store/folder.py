@@ -42,7 +42,7 @@ class DataFolder:
         power = durability == "power"
         try:
             if store == SQLITE:
-                _must_have_its_store(path)
+                need_store(path)
             self.store = open_store(store, path, "FULL" if power else "NORMAL")
             self.journal = SqliteJournal(path / JOURNAL, "FULL" if power else "OFF")
         except BaseException:
@@ -78,7 +78,7 @@ def lock(path: Path) -> int:
     return held
 
 
-def _must_have_its_store(path: Path) -> None:
+def need_store(path: Path) -> None:
     """Raises StoreError when other files say that a store should be here, and it is not."""
     if (path / STORE).exists():
         return

@@ -9,6 +9,7 @@ Counterpart: `sqlite_journal.py`.
 
 import mmap
 import struct
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -39,11 +40,12 @@ class Mark:
     def __init__(self, path: Path, first: int, last: int) -> None:
         self.first = first
         self.last = last
-        partial = path.with_name(path.name + ".partial")
-        partial.write_bytes(self._packed())
-        partial.replace(path)
+        unfinished = path.with_name(path.name + ".partial")
+        unfinished.write_bytes(self._packed())
+        unfinished.replace(path)
         with path.open("r+b") as file:
             self._memory = mmap.mmap(file.fileno(), NUMBERS.size)
+        self._put = partial(NUMBERS.pack_into, self._memory, 0)
 
     def _packed(self) -> bytes:
         first, last = self.first, self.last
@@ -53,7 +55,7 @@ class Mark:
         """The journal has batches up to this one."""
         self.last = last
         first = self.first
-        NUMBERS.pack_into(self._memory, 0, first, last, first ^ INVERTED, last ^ INVERTED)
+        self._put(first, last, first ^ INVERTED, last ^ INVERTED)
 
     def forgotten(self, before: int) -> None:
         """Nobody needs batches with lower numbers any more."""

@@ -16,7 +16,15 @@ import orjson
 
 from polypaint import checksum
 from polypaint.store.blobs import of_content
-from polypaint.store.sqlite_files import READING, Step, Transaction, move_aside, opened, rows_of
+from polypaint.store.sqlite_files import (
+    READING,
+    Step,
+    Transaction,
+    move_aside,
+    opened,
+    rows_of,
+    text,
+)
 
 TEXT: Final = {"name", "kind", "key"}
 """Keys that are text, which may be damaged so that it is no text any more."""
@@ -217,7 +225,7 @@ def rebuild(path: Path, versions: tuple[Step, ...]) -> list[str]:
     """
     kept = move_aside(path)
     old = sqlite3.connect(kept, isolation_level=None)
-    old.text_factory = lambda data: data.decode(errors="surrogateescape")
+    old.text_factory = text
     new = opened(path, versions, "NORMAL")
     found = [f"store.db was made anew of what could be read; it was kept as {kept.name}"]
     try:

@@ -118,10 +118,16 @@ def files(path: Path) -> tuple[Path, Path, Path]:
 
 def connect(path: Path, synchronous: str, locking: str = "NORMAL") -> sqlite3.Connection:
     """A connection to a file, which nobody but its owner may read. Raises sqlite3.Error."""
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite gives its others the same mode
+    # SQLite gives its other files the same mode. A file that is there is not opened here: to close
+    # it would release the locks of this process's other connections, and another process would
+    # take the write-ahead log for left over.
+    if not path.exists():
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    elif path.stat().st_mode & 0o077:
+        path.chmod(0o600)
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_S)
     try:
-        db.text_factory = _text
+        db.text_factory = text
         db.execute(f"PRAGMA locking_mode = {locking}")
         db.execute("PRAGMA journal_mode = WAL")
         db.execute(f"PRAGMA synchronous = {synchronous}")
@@ -131,7 +137,7 @@ def connect(path: Path, synchronous: str, locking: str = "NORMAL") -> sqlite3.Co
     return db
 
 
-def _text(data: bytes) -> str:
+def text(data: bytes) -> str:
     """Text of a damaged row must not stop the reading of the others."""
     return data.decode(errors="surrogateescape")
 

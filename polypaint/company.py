@@ -21,6 +21,7 @@ from polypaint.bots import tanks as bot
 from polypaint.client.tanks import TankClient
 from polypaint.client.transports import LINE_STREAM, Transport, on_socket
 from polypaint.errors import PolypaintError
+from polypaint.names import BOTS
 from polypaint.net.link import Room, Shell
 from polypaint.net.tcp import TcpConnection
 from polypaint.tanks.battle import Battle
@@ -29,7 +30,7 @@ from polypaint.tanks.service import TankService
 log = structlog.get_logger()
 
 LOOK_S: Final = 1.0
-PREFIX: Final = "robot-"
+PREFIX: Final = BOTS
 
 
 class Company:

@@ -39,7 +39,7 @@ async def play(address: str, name: str, private: str, code: str | None, strength
 @contextlib.asynccontextmanager
 async def _opponent(address: str, code: str, strength: int) -> Any:
     """A bot at the other seat, under a name of its own."""
-    name = f"robot-{secrets.token_hex(3)}"
+    name = f"bot-{secrets.token_hex(3)}"  # names like robot-7 are the server's own
     async with connect_matches(address, name, secrets.token_hex(16)) as client:
         playing = asyncio.create_task(puissance4.play(await client.join(code), strength))
         try:

@@ -13,7 +13,7 @@ import pytest
 from websockets.asyncio.client import connect as connect_websocket
 from websockets.exceptions import ConnectionClosed as WebSocketClosed
 
-from polypaint import ConnectionClosed, Game, MatchRefused, connect, connect_matches
+from polypaint import ConnectionClosed, Game, MatchRefused, connect, connect_matches, play
 from polypaint.bots import puissance4 as bot
 from polypaint.matches.games.puissance4 import Puissance4
 from polypaint.matches.table import RESULT_S
@@ -322,6 +322,16 @@ def test_play_in_the_terminal(process):
     wrong = subprocess.run([*argv[:4], "echecs"], capture_output=True, text=True)
     assert wrong.returncode == 2
     assert "puissance4 can" in wrong.stderr
+
+
+async def test_the_terminals_bot_has_a_name_that_anybody_may_have(tmp_path, monkeypatch):
+    monkeypatch.setattr(play.secrets, "token_hex", lambda _size: "123456")
+    async with serving(tmp_path) as server:
+        address = server.addresses["matches"]
+        async with connect_matches(address, "ada", "pw") as ada:
+            match = await ada.create("puissance4")
+            async with play._opponent(address, match.code, 1):
+                await until(lambda: match.state == "EN_COURS")
 
 
 def test_the_bot_takes_what_wins_and_stops_what_loses():

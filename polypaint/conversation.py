@@ -155,6 +155,9 @@ class Conversation(ABC):
     def account_created(self, status: int, now: float) -> None:
         """See `effects.Conversing`."""
 
+    def holder_probed(self, name: str, now: float) -> None:  # noqa: B027
+        """See `effects.Conversing`: where another connection of the same name is no obstacle."""
+
     @abstractmethod
     def ticket_issued(self, ticket: str, now: float) -> None:
         """See `effects.Conversing`."""

@@ -43,6 +43,9 @@ class Conversing(Protocol):
     def ticket_issued(self, ticket: str, now: float) -> None:
         """The answer to IssueTicket; empty: there is none now."""
 
+    def holder_probed(self, name: str, now: float) -> None:
+        """The answer to ProbeHolder."""
+
     def broken(self) -> None:
         """What it waited for has failed in a way that nobody expected: it ends."""
 
@@ -83,6 +86,22 @@ class IssueTicket(Effect):
     def failed(self, now: float) -> None:
         """See `Effect.failed`."""
         self.session.ticket_issued("", now)
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeHolder(Effect):
+    """Somebody who has proved to be `name` finds the name held by another connection.
+
+    Comes back as `session.holder_probed`, once the other one has answered, or is gone.
+    """
+
+    session: Conversing
+    holder: Conversing
+    name: str
+
+    def failed(self, _now: float) -> None:
+        """See `Effect.failed`."""
+        self.session.broken()
 
 
 @dataclass(frozen=True, slots=True)

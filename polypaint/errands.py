@@ -203,6 +203,18 @@ class Errands:
         )
         session.account_created(status, self._now())
 
+    def _probe_holder(self, effect: effects.ProbeHolder) -> None:
+        self._spawn(effect, self._probed(effect))
+
+    async def _probed(self, effect: effects.ProbeHolder) -> None:
+        link = self._links.get(effect.holder.outbox.id)
+        if link is not None and not await link.is_alive():
+            address = effect.holder.address
+            log.info("closed a dead connection: its owner is back", address=address)
+            link.transport.abort()
+            link.closed()
+        effect.session.holder_probed(effect.name, self._now())
+
     def _issue_ticket(self, effect: effects.IssueTicket) -> None:
         self._spawn(effect, self._issued(effect))
 
@@ -354,6 +366,7 @@ class Errands:
 _ERRANDS: Final[dict[type, Any]] = {
     effects.CheckPassword: Errands._check_password,
     effects.CreateAccount: Errands._create_account,
+    effects.ProbeHolder: Errands._probe_holder,
     effects.IssueTicket: Errands._issue_ticket,
     effects.Close: Errands._close,
     effects.Resume: Errands._resume,

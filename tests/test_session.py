@@ -1228,3 +1228,58 @@ def test_everything_costs_what_it_touches():
     ada.send(packets.CREATE_SELECTION, 0, 0, 100, 100, 0)
     assert cost(packets.APPLY_FILTER_SELECTION, "blur") >= 10_000
     assert cost(packets.REMOVE_SELECTION) >= 10_000
+
+
+# ---------------------------------------------------------------- who comes back from elsewhere
+def test_a_live_connection_keeps_its_name(world):
+    ada = world.peer("ada").create("d")
+    again = world.peer()
+    again.name = b"ada"
+    again.send(CONNECTION, "pw").expect(CONNECTION, 1)
+    assert again.closed
+    assert not ada.closed
+    assert world.service.presence.holder("ada") is ada.session
+
+
+def test_a_dead_connection_gives_its_name_back_at_once(world):
+    ada = world.peer("ada").create("d")
+    ada.vanished = True
+    again = world.peer()
+    again.name = b"ada"
+    again.send(CONNECTION, "pw").expect(CONNECTION, 0)
+    assert ada.closed
+    assert world.service.presence.holder("ada") is again.session
+    again.join("d").expect(LOBBY_CONNECT, 1)
+
+
+def test_of_two_who_come_back_at_once_one_gets_in(world):
+    ada = world.peer("ada")
+    ada.vanished = True
+    waiting: list = []
+    world.defer = waiting.append
+    both = [world.peer(), world.peer()]
+    for peer in both:
+        peer.name = b"ada"
+        peer.send(CONNECTION, "pw")
+    while waiting:
+        waiting.pop(0)()
+        world.settle()
+    assert sorted(bool(peer.closed) for peer in both) == [False, True]
+
+
+def test_who_leaves_while_the_other_connection_is_asked(world):
+    ada = world.peer("ada")
+    ada.vanished = True
+    waiting: list = []
+    world.defer = waiting.append
+    again = world.peer()
+    again.name = b"ada"
+    again.send(CONNECTION, "pw")
+    waiting.pop(0)()
+    world.settle()
+    again.disconnect()
+    while waiting:
+        waiting.pop(0)()
+        world.settle()
+    assert world.service.presence.holder("ada") is None
+    assert len(world.service.sessions) == 0

@@ -98,6 +98,8 @@ async def paint_all(server, filename):
     async with connect(address, "ada", "pw", create=True) as client:
         drawing = await client.create(filename, "pixel")
         await drawing.bucket_fill(5, 5, RED)
+        with contextlib.suppress(PolypaintError):
+            await connect(address, "ada", "pw", reconnect=False).open()
     await until(lambda: not lobby(filename).members and lobby(filename).canvas is None)
     async with connect(address, "ada", "pw") as client:
         canvas = await (await client.join(filename)).settled()

@@ -134,19 +134,7 @@ def test_who_vanishes_frees_the_name_within_half_a_minute(tmp_path, network, idl
     """Their cable is pulled, while nothing is sent to them or while something is."""
     name, address = network
     process = Process(tmp_path, "--host", address).start()
-    text = b"".join(
-        kind.encode_request(DATE, b"far", *values)
-        for kind, *values in (
-            (packets.CREATE_ACCOUNT, "pw"),
-            (packets.CONNECTION, "pw"),
-            (packets.LOBBY_CREATION, lobby("d", "far")),
-        )
-    )
-    port = process.paint.rsplit(":", 1)[1]
-    argv = ["ip", "netns", "exec", name, sys.executable, "-c", CLIENT, port, text.hex(), address]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE) as far:
-        assert far.stdout is not None
-        assert far.stdout.readline() == b"in\n"
+    with far_away(process, name, address):
         near = Raw(process.paint).login("near")
         near.send(packets.LOBBY_CONNECT, lobby("d"))
         near.next(packets.LOBBY_FREEZE_STATE)
@@ -160,8 +148,55 @@ def test_who_vanishes_frees_the_name_within_half_a_minute(tmp_path, network, idl
         while b"polypaint_logged_in 1.0" not in metrics(process):
             assert time.monotonic() - began < 33
             time.sleep(0.5)
-        far.kill()
     assert process.stop() == 0
+
+
+@pytest.mark.parametrize("idle", [True, False])
+def test_who_comes_back_from_another_network_is_in_at_the_first_attempt(tmp_path, network, idle):
+    """The old connection's cable is pulled: it is asked, does not answer, and has to go."""
+    name, address = network
+    process = Process(tmp_path, "--host", address).start()
+    with far_away(process, name, address):
+        near = Raw(process.paint).login("near")
+        near.send(packets.LOBBY_CONNECT, lobby("d"))
+        near.next(packets.LOBBY_FREEZE_STATE)
+        near.next(packets.LOBBY_FREEZE_STATE)
+        again = Raw(process.paint)
+        again.name = b"far"
+        again.send(packets.CONNECTION, "pw")
+        answer = again.next(packets.CONNECTION)
+        assert packets.decode(answer, True) == (1,), "the old connection is alive"
+        subprocess.run(
+            ["ip", "netns", "exec", name, "ip", "link", "set", f"{name}b", "down"], check=True
+        )
+        if not idle:
+            near.send(packets.ADD_STROKE, 0, RED, 1, 1, [[1, 1]])
+        again = Raw(process.paint)
+        again.name = b"far"
+        again.send(packets.CONNECTION, "pw")
+        answer = again.next(packets.CONNECTION)
+        assert packets.decode(answer, True) == (0,)
+    assert process.stop() == 0
+
+
+@contextlib.contextmanager
+def far_away(process: Process, name: str, address: str):
+    """Somebody in the other network who is logged in as `far` and sits in the drawing `d`."""
+    text = b"".join(
+        kind.encode_request(DATE, b"far", *values)
+        for kind, *values in (
+            (packets.CREATE_ACCOUNT, "pw"),
+            (packets.CONNECTION, "pw"),
+            (packets.LOBBY_CREATION, lobby("d", "far")),
+        )
+    )
+    port = process.paint.rsplit(":", 1)[1]
+    argv = ["ip", "netns", "exec", name, sys.executable, "-c", CLIENT, port, text.hex(), address]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE) as far:
+        assert far.stdout is not None
+        assert far.stdout.readline() == b"in\n"
+        yield far
+        far.kill()
 
 
 def metrics(process: Process) -> bytes:

@@ -247,6 +247,8 @@ class Peer:
         self.packets: list[bytes] = []
         self.closed = ""
         self.reads = True
+        self.vanished = False
+        """Would the kernel find out that this peer is gone, if it asked?"""
         self.session = world.service.connect(address, world.now, lambda: rtt_s)
         if self.session is not None:
             world.peers[self.session.outbox.id] = self
@@ -509,6 +511,13 @@ class World:
                     self.store.passwords.setdefault(name, password.encode())
                 ok = self.store.passwords.get(name) == password.encode()
                 self.defer(lambda: session.password_checked(name, ok, self.now))
+            case effects.ProbeHolder(session, holder, name):
+                dead = [
+                    p
+                    for p in self.peers.values()
+                    if isinstance(p, Peer) and p.session is holder and p.vanished
+                ]
+                self.defer(lambda: self._probed(session, dead, name))
             case effects.IssueTicket(session):
                 self.defer(lambda: session.ticket_issued(f"ticket of {session.name}", self.now))
             case effects.CreateAccount(session, name, password):
@@ -548,6 +557,11 @@ class World:
                 pass
             case _:
                 raise NotImplementedError(type(effect))
+
+    def _probed(self, session: Any, dead: list[Any], name: str) -> None:
+        for peer in dead:
+            peer.disconnect()
+        session.holder_probed(name, self.now)
 
     def _ask(self, effect: Any, answer: Coroutine[Any, Any, Any]) -> None:
         try:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from polypaint.conversation import Conversation
+from polypaint.net.liveness import answers
 
 TAKE_BYTES: Final = 256 * 1024
 TRANSPORT_BYTES: Final = 256 * 1024
@@ -236,6 +237,12 @@ class Link:
         session, self.session = self.session, None
         if session is not None:
             self.shell.disconnect(session)
+
+    async def is_alive(self) -> bool:
+        """Is the peer there? Asks it, and waits for `liveness.WAIT_S` at most."""
+        if self.transport.is_closing():
+            return False
+        return self._socket is None or await answers(self._socket)
 
     def rtt_s(self) -> float:
         """The kernel's smoothed round-trip time in seconds; 0 when it has none."""

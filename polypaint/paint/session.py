@@ -239,15 +239,30 @@ class Session(Conversation):
             return
         if not ok:
             self._answer_login(BAD_PASSWORD, now)
-        elif not self.service.presence.claim(name, self):
-            self._answer_login(ALREADY_CONNECTED, now)
+        elif (holder := self.service.presence.holder(name)) is not None:
+            self.waiting = True  # until it is known whether that connection is still there
+            self.service.effects.append(effects.ProbeHolder(self, holder, name))
+            return
         else:
-            self.name = name
-            self.name_bytes = name.encode()
-            self.service.ground.known(self.address)
-            self.service.channels.join_general(self)
-            self._answer_login(ACCEPTED, now)
+            self._come_in(name, now)
         self.service.resume(self, now)
+
+    def holder_probed(self, name: str, now: float) -> None:
+        """See `effects.Conversing`."""
+        self.waiting = False
+        if not self.closing:
+            self._come_in(name, now)
+            self.service.resume(self, now)
+
+    def _come_in(self, name: str, now: float) -> None:
+        if not self.service.presence.claim(name, self):
+            self._answer_login(ALREADY_CONNECTED, now)
+            return
+        self.name = name
+        self.name_bytes = name.encode()
+        self.service.ground.known(self.address)
+        self.service.channels.join_general(self)
+        self._answer_login(ACCEPTED, now)
 
     def _answer_login(self, status: int, now: float) -> None:
         self.outbox.push(packets.CONNECTION.encode_reply(self.ground.date(now), status))

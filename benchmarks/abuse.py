@@ -42,7 +42,7 @@ LOBBIES, MEMBERS = 8, 5
 RATE = 3.0
 """Things that somebody does in a second."""
 WARM_S = 15.0
-SETTLE_S = 60.0
+SETTLE_S, PICTURE_S = 60.0, 90.0
 LEFT_S = 40.0
 """So long after everybody has left things are looked at for what is left over."""
 MEMORY_MAX_MIB = 64.0
@@ -79,7 +79,7 @@ class Server:
         self.pid, self.addresses = pid, addresses
 
     def get(self, path: str) -> bytes:
-        with urllib.request.urlopen(self.addresses["web"] + path, timeout=30) as answer:
+        with urllib.request.urlopen(self.addresses["web"] + path, timeout=PICTURE_S) as answer:
             return bytes(answer.read())
 
     def counts(self) -> Counts:
@@ -207,7 +207,11 @@ async def compare(server: Server, groups: list[list[Person]]) -> list[str]:
             continue
         # Confirmed by the server after all that: every replica has what it has.
         path = f"/api/lobbies/{quote(lobby)}/canvas.json"
-        truth = json.loads(await asyncio.to_thread(server.get, path))
+        try:
+            truth = json.loads(await asyncio.to_thread(server.get, path))
+        except OSError as error:
+            wrong.append(f"{lobby}: the server does not show it: {error}")
+            continue
         seen = [json.loads(render(canvas, "json")) for canvas in canvases]
         for person, picture in zip(group, seen, strict=True):
             if picture != truth:

@@ -313,7 +313,7 @@ KINDS: dict[str, Kind] = {
              mode="pixel"),
         Kind("large stamps", repeated((packets.SEND_POINTS, (1000, RED, [[500, 300]] * 60))),
              mode="pixel"),
-        Kind("resizes", repeated((packets.RESIZE_CANVAS_INT, (4096, 4096)),
+        Kind("resizes", repeated((packets.RESIZE_CANVAS_INT, (2500, 2500)),
                                  (packets.RESIZE_CANVAS_INT, (1280, 720))), mode="pixel"),
         Kind("stroke edits", stroke_edits, mode="stroke", strokes=STROKES),
         Kind("held strokes", held_strokes, mode="stroke", strokes=STROKES),

@@ -23,6 +23,8 @@ MESSAGE: Final = 4_000
 """Units of handling one message in Python, whatever is in it."""
 ENTRY: Final = 100
 """Units of looking at one entry of a list, or at one person in a room."""
+CREATION: Final = 30_000
+"""Units of making something that is kept, or a long answer that is not."""
 COPIES: Final = 16
 """Bytes that are copied to one peer in a unit; `Relay.put` counts so."""
 HEAVY_S: Final = 0.1
@@ -158,9 +160,13 @@ class Bucket:
         return True
 
     def charge(self, now: float, tokens: float = 1) -> float:
-        """Take tokens that may not be there yet. Returns the seconds until they are; 0: now."""
+        """Take tokens that may not be there yet. Returns the seconds until they are; 0: now.
+
+        Debts end at as much as could be saved: who shares a bucket with somebody who never stops
+        need not wait for hours when they have stopped.
+        """
         self._refill(now)
-        self._left -= tokens
+        self._left = max(self._left - tokens, -self._burst)
         return max(0.0, -self._left / self._rate)
 
     def full(self, now: float) -> bool:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from polypaint.budget import SHARE, is_heavy
+from polypaint.budget import CREATION, SHARE, is_heavy
 from polypaint.paint import packets
 
 from .world import DATE, Talker, World
@@ -47,6 +47,19 @@ def test_a_line_of_json_costs_by_what_stands_in_it(world):
     talker = Talker(world, world.matches)
     line = json.dumps({"requete": "lister", "x": [[]] * 400}).encode() + b"\n"
     assert spent_by(world, talker, line) > 400_000
+
+
+def test_what_is_made_costs_more_than_being_read(world):
+    eve = world.peer("eve")
+    text = json.dumps(dict.fromkeys(packets.LOBBY_KEYS, "public") | {"Owner": "eve"})
+    data = packets.LOBBY_CREATION.encode_request(DATE, b"eve", text)
+    assert spent_by(world, eve, data) > CREATION
+    eve.expect(packets.LOBBY_CREATION, 0)
+    talker = Talker(world, world.matches)
+    create = {"requete": "creer", "id_publique": "eve", "parametres": {"jeu": "puissance4"}}
+    assert spent_by(world, talker, json.dumps(create).encode() + b"\n") > CREATION
+    player = Talker(world, world.tanks).send(name="tina", password="pw", newuser=True)
+    assert spent_by(world, player, b'{"requeste":"list map"}\n') > CREATION
 
 
 def test_a_packet_costs_at_least_its_bytes(world):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import orjson
 
 from polypaint import effects
-from polypaint.budget import COPIES, Bucket
+from polypaint.budget import COPIES, CREATION, Bucket
 from polypaint.conversation import JsonConversation, loads, valid_rid
 from polypaint.handlers import Handlers
 from polypaint.matches import messages
@@ -101,6 +101,7 @@ class MatchSession(JsonConversation):
     def _create(self, message: dict[str, Any], now: float) -> None:
         if not self._creating.take(now):
             raise error("debit", "you create matches faster than a person could")
+        self.ground.turn.spent += CREATION
         self.service.manager.create(self, message, now)
 
     @handles(messages.LISTER)

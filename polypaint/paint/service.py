@@ -19,7 +19,7 @@ import numpy.typing as npt
 import orjson
 
 from polypaint.accounts import Presence
-from polypaint.budget import Rates, is_heavy
+from polypaint.budget import CREATION, Rates, is_heavy
 from polypaint.effects import DrawingProblem, Rejected, Unexpected
 from polypaint.errors import Refused, Stale, StoreError
 from polypaint.ground import Ground
@@ -145,6 +145,7 @@ class PaintService:
         elif reason := self._no_more(session, info):
             self._turn_away(session, True, now, reason)
         else:
+            self.ground.turn.spent += CREATION
             lobby = self._new_lobby(self._next_number, info)
             lobby.found(self.ground.date(now))
             self._answer(session, LOBBY_CREATION, CREATED, now)

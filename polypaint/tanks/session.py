@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from polypaint import effects
 from polypaint.accounts import is_name, is_password
-from polypaint.budget import Bucket
+from polypaint.budget import CREATION, Bucket
 from polypaint.conversation import JsonConversation, line, loads, valid_rid
 from polypaint.effects import ACCOUNT_CREATED, NAME_TAKEN
 from polypaint.handlers import Handlers
@@ -235,6 +235,7 @@ class TankSession(JsonConversation):
 
     @handles(messages.LIST)
     def _list(self, _message: dict[str, Any], rid: Any, _now: float) -> None:
+        self.ground.turn.spent += CREATION
         tanks = {name: tank.json() for name, tank in TANKS.items()}
         self.say({"availablemap": self.service.maps(), "tanks": tanks, "crid": rid})
 

@@ -11,14 +11,8 @@ import struct
 from typing import Final
 from zlib import crc32
 
-MASK: Final = 0xFFFF_FFFF
 _REAL: Final = struct.Struct("<d")
 Field = str | bytes | int | float | None
-
-
-def of_bytes(data: bytes, number: int = 0) -> int:
-    """Of bytes that belong to a number, such as a batch's: under another they would differ."""
-    return crc32(data, number & MASK)
 
 
 def of_fields(*fields: Field) -> int:

@@ -80,6 +80,7 @@ class Conversation(ABC):
     def __init__(self, ground: Ground, address: str, now: float) -> None:
         self.ground = ground
         self.address = address
+        self._turn = ground.turn
         self.outbox = Outbox(ground.turn)
         self.name = ""
         self.waiting = False
@@ -106,29 +107,31 @@ class Conversation(ABC):
         It stops when the session's share of this turn of the loop is used up, and is called again
         in a later one. Who does not read what they asked for is not heard either, until they do.
         """
-        turn = self.ground.turn
+        turn = self._turn
         began = turn.spent
         stop = self.ground.work.share(self, now)
+        more = False
         while self.stalled and self.outbox.queued < self._queue_max:
             if turn.spent >= stop:
-                self._has_used(turn.spent - began, now)
-                self.ground.work.defer(self, now)
-                return
+                more = True
+                break
             turn.spent += MESSAGE
             try:
                 self._handle_next(now)
             except Exception as error:
                 self.failed(error)
-        self._has_used(turn.spent - began, now)
-
-    def _has_used(self, units: int, now: float) -> None:
-        """Note work: many small pieces weigh as much as a large one."""
-        if now - self._used_since > HEAVY_S:
-            self._used_since = now
-            self._used = 0
-        self._used += units
+        self._used += turn.spent - began
         if self._used >= SHARE:
+            self._used_much(now)
+        if more:
+            self.ground.work.defer(self, now)
+
+    def _used_much(self, now: float) -> None:
+        """See how fast a share was used up: many small pieces weigh as much as a large one."""
+        if now - self._used_since <= HEAVY_S:
             self.heavy_at = now
+        self._used_since = now
+        self._used = 0
 
     @abstractmethod
     def _handle_next(self, now: float) -> None:

@@ -74,7 +74,7 @@ class Session(Conversation):
     def receive(self, data: bytes, now: float) -> None:
         """See `Conversation.receive`."""
         packets = self._splitter.feed(data)
-        self.ground.turn.spent += ENTRY * len(packets)
+        self._turn.spent += ENTRY * len(packets)
         self._inbox += packets
         self.work(now)
 
@@ -109,10 +109,10 @@ class Session(Conversation):
             taken = self.service.add_strokes(self, inbox, at, now)
             if taken:
                 self._at += taken
-                self.ground.turn.spent += ENTRY * taken
+                self._turn.spent += ENTRY * taken
                 return
         self._at += 1
-        self.ground.turn.spent += len(inbox[at])
+        self._turn.spent += len(inbox[at])
         self._handle(inbox[at], now)
 
     @property

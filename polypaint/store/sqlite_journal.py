@@ -11,6 +11,7 @@ Must never be imported by the domain. Counterpart: `polypaint.store.Journal`, th
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from struct import Struct
 from typing import Final
 from zlib import crc32
 
@@ -68,6 +69,12 @@ def _third(db: sqlite3.Connection) -> None:
 
 VERSIONS: Final[tuple[Step, ...]] = (SCHEMA, SCHEMA_2, _third)
 _COMMIT: Final = "INSERT INTO batches VALUES (?, ?, ?)"
+_ROW: Final = Struct("<QQ")
+
+
+def _row_sum(number: int, data: bytes) -> int:
+    """Of a row's number and length: the records in it have checksums of what they say."""
+    return crc32(_ROW.pack(number, len(data)))
 
 
 class SqliteJournal:
@@ -113,7 +120,7 @@ class SqliteJournal:
         if len(batches) == 1:
             number, data = batches[0]
             try:
-                self._execute(_COMMIT, (number, crc32(data, number & checksum.MASK), data))
+                self._execute(_COMMIT, (number, _row_sum(number, data), data))
             except (sqlite3.Error, OSError) as error:
                 raise translated("writing the journal", error, self._path) from error
         else:
@@ -122,7 +129,7 @@ class SqliteJournal:
         (self._mark or self._marked()).committed(number)
 
     def _commit_all(self, batches: list[tuple[int, bytes]]) -> None:
-        rows = [(number, checksum.of_bytes(data, number), data) for number, data in batches]
+        rows = [(number, _row_sum(number, data), data) for number, data in batches]
         with Errors("writing the journal", self._path), Transaction(self._db):
             self._db.executemany(_COMMIT, rows)
 
@@ -157,7 +164,7 @@ class SqliteJournal:
             if number < first:
                 continue
             data = data if isinstance(data, bytes) else b""  # the type of a value is damaged, too
-            if checksum.of_bytes(data, number) != crc:
+            if _row_sum(number, data) != crc:
                 self._note(f"journal batch {number} is damaged")
             yield number, data
 

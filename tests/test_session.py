@@ -877,6 +877,18 @@ def test_who_left_while_frozen_holds_nothing_afterwards():
     assert ada.kinds() == ["LOBBY_FREEZE_STATE", "CREATE_SELECTION", "REMOVE_SELECTION"]
 
 
+def test_who_comes_back_sees_what_their_lost_connection_had_drawn():
+    world, ada, bob, eve = frozen_world()
+    stroke(bob, 2)
+    bob.disconnect()
+    back = world.peer("bob").join("d")
+    back.take()
+    eve.send(FETCH_DATABASE)
+    back.send(FETCH_DATABASE)
+    assert xs(world) == [1, 2]
+    assert back.kinds() == ["LOBBY_FREEZE_STATE", "ADD_STROKE"]
+
+
 def test_a_frozen_client_may_have_256_packets_waiting():
     world, ada, _, eve = frozen_world()
     for x in range(260):

@@ -218,6 +218,9 @@ class Simulation:
             "freeze": self.rng.choice(("newcomer", "newcomer", "lobby"))
         }
         self.heavy = self.rng.choice((-1, 1000, 10_000, 10**9))
+        calm = self.mode is Mode.STROKE and self.settings["freeze"] == "lobby"
+        self.acts = 2 if calm else self.rng.choice((2, 2, 8))
+        """How often somebody does something in 0.2 s, at most."""
         self.memory_max = UNLIMITED
         self.now = 0.0
         self.created = False
@@ -355,7 +358,7 @@ class Simulation:
         self.set_memory(self.rng.choice((UNLIMITED, UNLIMITED, 1500, 6000, 30_000)))
         for part in range(PARTS):
             for client in self.clients:
-                for _ in range(self.rng.randint(0, 2)):
+                for _ in range(self.rng.randint(0, self.acts)):
                     self.at(self.now + self.rng.uniform(0, 0.2), client.act)
             if self.rng.random() < 0.05:
                 self.at(self.now + self.rng.uniform(0, 0.2), self.kill)

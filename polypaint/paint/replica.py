@@ -149,7 +149,7 @@ class Replica:
             self._cleared()
         elif kind is LOBBY_CONNECT:
             self._answered(self._answers.popleft())
-        if self.doubtful and not self._answers:
+        if self.doubtful and self.loaded and not self._answers:
             self._out.append(LOBBY_DISCONNECT.encode_request(self.date, self.name))
             self._fence(_Answer.JOINED)
             self.loaded = False

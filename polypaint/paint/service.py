@@ -725,7 +725,9 @@ class PaintService:
                 return
             guest, packet = lobby.next_held()
             session = self._session_of(guest)
-            member = lobby.members.get(guest.name) or Member(guest)
+            member = lobby.members.get(guest.name)
+            if member is None or member.guest is not guest:
+                member = Member(guest)  # it is gone; a later connection of theirs is another's
             if packet[2] == LOBBY_CONNECT.id:
                 self._answer(session, LOBBY_CONNECT, CONNECTED, now)
                 continue

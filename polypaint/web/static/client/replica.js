@@ -185,7 +185,7 @@ export class Replica {
       this.frozen = decodeReply(LOBBY_FREEZE_STATE, packet).status === 1;
     } else if (kind === FETCH_DATABASE) this.#cleared();
     else if (kind === LOBBY_CONNECT) this.#answered();
-    if (this.doubtful && !this.#answers.length) {
+    if (this.doubtful && this.loaded && !this.#answers.length) {
       this.#out.push(encodeRequest(LOBBY_DISCONNECT, this.#date, this.#name, {}));
       this.#fence("joined");
       this.loaded = false;

@@ -27,14 +27,14 @@ from polypaint.settings import PREFIX, Settings, load, unknown_variables
 log = structlog.get_logger()
 
 app = typer.Typer(
+    rich_markup_mode=None,  # plain help: no column is cut off, however narrow the terminal
     no_args_is_help=False,
     add_completion=False,
-    rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     help="A realtime server in which people draw together and play. Without a command: `serve`.",
 )
-accounts = typer.Typer(help="List and change accounts (the server must not be running).")
-lobbies = typer.Typer(help="List drawings (the server must not be running).")
+accounts = typer.Typer(rich_markup_mode=None, help="List and change accounts of a stopped server.")
+lobbies = typer.Typer(rich_markup_mode=None, help="List drawings of a stopped server.")
 app.add_typer(accounts, name="accounts")
 app.add_typer(lobbies, name="lobbies")
 
@@ -141,7 +141,10 @@ serve = app.command("serve")(_with_settings(_serve))
 
 @app.command()
 def check(config: Config = None, data: Data = None, store: Store = None) -> None:
-    """Verify what a server has stored: exit 0 when all of it is sound, 1 when something is not."""
+    """Verify what a server has stored.
+
+    Changes nothing. Exit 0 when all of it is sound, 1 when something is not.
+    """
     _run(lambda: admin.check(_settings(config, data, store)))
 
 
@@ -153,7 +156,10 @@ def export(
     data: Data = None,
     store: Store = None,
 ) -> None:
-    """Write a drawing to a file (the server must not be running; a running one has HTTP)."""
+    """Write a drawing to a file.
+
+    The server must not be running; a running one has HTTP.
+    """
     _run(lambda: admin.export(_settings(config, data, store), name, to))
 
 
@@ -166,10 +172,11 @@ def copy(
     config: Config = None,
     data: Data = None,
 ) -> None:
-    """Copy everything from one store into another (no server may be using them).
+    """Copy everything from one store to another.
 
-    What was interrupted goes on with the same command. Where FROM is a database, --data is the
-    folder of the server that used it: what is still in its journal is written to FROM first.
+    No server may be using them. What was interrupted goes on with the same command. Where FROM is
+    a database, --data is the folder of the server that used it: what is still in its journal is
+    written to FROM first.
     """
     try:
         _run(lambda: admin.copy(_settings(config, data), source, target))
@@ -184,7 +191,10 @@ def backup(
     data: Data = None,
     store: Store = None,
 ) -> None:
-    """Copy the data folder, verified, while the server runs or not."""
+    """Copy the data folder, and verify the copy.
+
+    The server may be running.
+    """
     _run(lambda: admin.make_backup(_settings(config, data, store), to))
 
 
@@ -194,7 +204,10 @@ def restore(
     config: Config = None,
     data: Data = None,
 ) -> None:
-    """Make the data folder, which must not be there yet, out of a backup."""
+    """Make a data folder out of a backup.
+
+    It must not be there yet.
+    """
     _run(lambda: admin.restore(_settings(config, data), source))
 
 

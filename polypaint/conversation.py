@@ -87,7 +87,7 @@ class Conversation(ABC):
         self.closing = ""
         self.taken_at = now
         self.heavy_at = float("-inf")
-        self._used_since = now
+        self._used_until = now
         self._used = 0
         self._queue_max = ground.settings.backlog_bytes_max
         self._crowded_at = int(CROWDED * self._queue_max)
@@ -120,18 +120,20 @@ class Conversation(ABC):
                 self._handle_next(now)
             except Exception as error:
                 self.failed(error)
-        self._used += turn.spent - began
-        if self._used >= SHARE:
-            self._used_much(now)
+        used = turn.spent - began
+        self._used += used
+        if self._used >= SHARE or now > self._used_until:
+            self._note_use(used, now)
         if more:
             self.ground.work.defer(self, now)
 
-    def _used_much(self, now: float) -> None:
-        """See how fast a share was used up: many small pieces weigh as much as a large one."""
-        if now - self._used_since <= HEAVY_S:
+    def _note_use(self, used: int, now: float) -> None:
+        """Count anew every HEAVY_S: many small pieces of work weigh as much as a large one."""
+        if now > self._used_until:
+            self._used_until = now + HEAVY_S
+            self._used = used
+        if self._used >= SHARE:
             self.heavy_at = now
-        self._used_since = now
-        self._used = 0
 
     @abstractmethod
     def _handle_next(self, now: float) -> None:

@@ -20,12 +20,12 @@ KINDS = {
     14: (STROKE,), 15: ("indices",), 16: ("indices",), 17: (STROKE,), 18: (POINTS,),
     19: (RECTANGLE, 0), 20: ("empty",), 21: (RECTANGLE, None), 22: ("text64",), 23: ("doubles",),
     24: ("empty",), 25: (FILL,), 26: ("empty",), 27: ("empty",), 29: ("empty",), 30: ("text",),
-    31: ("text1",), 33: ("sides",),
+    31: ("text1",), 33: ("sides",), 129: ("one",),
 }  # fmt: skip
 REPLIES = {
     **{i: k for i, k in KINDS.items() if i not in (7, 8, 9, 27)},
     3: ("status",), 4: ("status",), 5: ("text1",), 6: ("status",), 11: ("text1",),
-    28: ("status",), 30: ("status",), 32: ("text1",),
+    28: ("status",), 30: ("status",), 32: ("text1",), 129: ("text1",),
 }  # fmt: skip
 
 
@@ -193,6 +193,7 @@ _DECODERS: dict[str, Any] = {
     "text": _text,
     "text1": lambda data: _text(data, 1),
     "text64": lambda data: _text(data, 1, 64),
+    "one": lambda data: _text(data, 1, 1),
     "status": _status,
     STROKE: _stroke,
     POINTS: _points,

@@ -145,7 +145,7 @@ def test_the_help_shows_choices_and_kinds():
         [sys.executable, "-m", "polypaint", "serve", "--help"],
         capture_output=True, text=True, check=True, env=os.environ | {"COLUMNS": "200"},
     )  # fmt: skip
-    lines = {line.split()[1]: line for line in done.stdout.splitlines() if " --" in line}
+    lines = {line.split()[0]: line for line in done.stdout.splitlines() if " --" in line}
     assert "console|json" in lines["--log-format"]
     assert "INTEGER" in lines["--paint-port"]
     assert "PATH" in lines["--data"]

@@ -19,6 +19,8 @@ SHARE: Final = 1_000_000
 """Units that one session may use in a turn of the loop."""
 TURN: Final = 2_000_000
 """Units of all sessions in a turn, after which the rest is left to the next."""
+HEAVY_TURN: Final = 150_000
+"""Units of all sessions together that had much lately: nobody else waits longer for them."""
 MESSAGE: Final = 4_000
 """Units of handling one message in Python, whatever is in it."""
 ENTRY: Final = 100
@@ -69,9 +71,11 @@ class WorkQueue:
         if now != self._turn_at:
             self._turn_at = now
             self._turn_ends = spent + TURN
-        if self._heavy and worker is not self._serving and is_heavy(worker, now):
+        if not is_heavy(worker, now):
+            return min(spent + SHARE, self._turn_ends)
+        if self._heavy and worker is not self._serving:
             return spent
-        return min(spent + SHARE, self._turn_ends)
+        return min(spent + HEAVY_TURN, self._turn_ends)
 
     def defer(self, worker: Worker, now: float) -> None:
         """Have `work` called again in a later turn."""
@@ -89,11 +93,14 @@ class WorkQueue:
     def run(self, now: float) -> Iterator[Worker]:
         """One turn of the loop: give a share to each in turn, until TURN is used up; yields them.
 
-        Who is not done stands at the end of the queue again.
+        Those who had much lately have HEAVY_TURN at most together. Who is not done stands at the
+        end of the queue again.
         """
         self._turn_at = now
         self._turn_ends = self._turn.spent + TURN
         for queue in (self._light, self._heavy):
+            if queue is self._heavy:
+                self._turn_ends = min(self._turn_ends, self._turn.spent + HEAVY_TURN)
             for worker in list(queue):
                 if self._turn.spent >= self._turn_ends:
                     return

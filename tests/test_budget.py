@@ -61,7 +61,7 @@ def test_a_session_stops_at_its_share_and_goes_on_in_later_turns(queue, turn):
     assert len(digger.done) == 4
     assert told == [1]
     turns(queue)
-    assert [digger.done.count(at) for at in sorted(set(digger.done))] == [4, 4, 2]
+    assert [digger.done.count(at) for at in sorted(set(digger.done))] == [4, 1, 1, 1, 1, 1, 1]
     assert told == [1]
 
 

@@ -173,12 +173,12 @@ class Flusher:
         self._blocked = self._must_be_written = False
 
     def _committed_now(self, batches: list[tuple[int, bytes]]) -> bool:
-        """Commit on the event loop; False when there is no room."""
+        """Commit on the event loop; False when it cannot be written: it is tried again."""
         began = time.perf_counter()
         try:
             self._journal.commit(batches)
-        except StoreError as error:
-            self._trouble = error
+        except Exception as error:
+            self._trouble = _as_trouble(error)
             return False
         self.commits += 1
         self.written_bytes += len(batches[0][1])
@@ -191,12 +191,10 @@ class Flusher:
         """A synced commit has come back."""
         self._committing = None
         error = future.exception()
-        if isinstance(error, StoreError):
-            self._trouble = error
+        if error is not None:
+            self._trouble = _as_trouble(error)
             self._full()
             return
-        if error is not None:
-            raise error
         self.written_bytes += sum(len(data) for _, data in self._unwritten)
         self._note(self._unwritten[0][0], time.perf_counter())
         self._written()
@@ -215,7 +213,7 @@ class Flusher:
         log.error("read-only", until=until, error=str(self._trouble))
         self._blocked = True
         if full and self._journal.use_reserve():
-            with contextlib.suppress(StoreError):
+            with contextlib.suppress(Exception):  # it is tried again
                 self._journal.commit(self._unwritten)
                 self._written()
         self._house.disk_full(self._loop.time())
@@ -229,7 +227,8 @@ class Flusher:
             self._journal.fill_reserve()
             if self._unwritten:
                 self._journal.commit(self._unwritten)
-        except StoreError:
+        except Exception as error:
+            self._trouble = _as_trouble(error)
             self._loop.call_later(RETRY_S, self._retry)
             return
         self._written()
@@ -307,3 +306,11 @@ class Flusher:
         """End the thread."""
         self._closed = True
         self._thread.shutdown()
+
+
+def _as_trouble(error: BaseException) -> StoreError:
+    """Whatever went wrong, nothing is journaled: what nobody expected is logged with its place."""
+    if isinstance(error, StoreError):
+        return error
+    log.error("the journal failed in a way that nobody expected", exc_info=error)
+    return StoreError(f"writing the journal: {error!r}")

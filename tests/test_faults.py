@@ -91,7 +91,7 @@ class Disk(MemoryJournal):
 
     def __init__(self) -> None:
         super().__init__()
-        self.trouble: StoreError | None = None
+        self.trouble: Exception | None = None
         self.reserves = 0
 
     def commit(self, batches) -> None:
@@ -127,6 +127,22 @@ async def test_the_reserve_is_for_a_full_disk_only(flusher, trouble, reserves):
     flusher._retry()
     assert flusher.trouble == ""
     assert list(disk.kept) == [1]
+
+
+async def test_a_commit_that_fails_in_a_way_nobody_expected_loses_nothing(flusher):
+    disk, house = flusher._journal, flusher._house
+    house.ground.log.add(1, 1, b"x")
+    disk.trouble = MemoryError("nobody expected this")
+    flusher.flush()
+    assert house.full == 1
+    assert not house.sent  # nothing is seen that is not journaled
+    assert "nobody expected this" in flusher.trouble
+    flusher._retry()
+    assert not disk.kept
+    disk.trouble = None
+    flusher._retry()
+    assert list(disk.kept) == [1]
+    assert flusher.trouble == ""
 
 
 async def test_no_document_is_seen_before_it_is_journaled(flusher):

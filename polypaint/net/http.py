@@ -57,6 +57,14 @@ class Store(Protocol):
         """What an account's password is checked against."""
 
 
+class Flusher(Protocol):
+    """What the pages ask of the flush, see `flush.Flusher`."""
+
+    @property
+    def trouble(self) -> str:
+        """Why the journal cannot be written; empty when it can."""
+
+
 class Site(pictures.Site, Protocol):
     """What the pages need of the server: `server.Server`."""
 
@@ -68,6 +76,10 @@ class Site(pictures.Site, Protocol):
     @property
     def store(self) -> Store:
         """Where results are."""
+
+    @property
+    def flusher(self) -> Flusher:
+        """What journals."""
 
 
 class Pages:
@@ -125,7 +137,7 @@ class Pages:
         """The process can do its work; or why it cannot."""
         why = "stopping" if self._site.stopping else "starting" if not self._site.ready else ""
         if not why and self._site.ground.read_only:
-            why = "no room on the disk: drawings are read-only"
+            why = f"drawings are read-only: {self._site.flusher.trouble or 'no room on the disk'}"
         if not why:
             try:
                 async with asyncio.timeout(STORE_S):

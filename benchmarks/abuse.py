@@ -46,7 +46,7 @@ RATE = 3.0
 """Things that somebody does in a second."""
 WARM_S = 15.0
 SETTLE_S, PICTURE_S = 60.0, 90.0
-LEFT_S = 40.0
+LEFT_S = 75.0
 """So long after everybody has left things are looked at for what is left over."""
 MEMORY_MAX_MIB = 64.0
 ASKING = 1

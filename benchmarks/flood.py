@@ -42,8 +42,9 @@ ELSEWHERE_MAX, BESIDE_MAX = 2.0, 5.0
 MEMORY_MAX_MIB, STAYS_MAX_MIB = 64.0, 16.0
 LOGIN_MAX_S = 2.0
 NOISE_S = 0.002
-"""A p99 below this is as good as none: the scheduler's own delays are as large."""
-RATE = 10.0
+"""A p99 below this is as good as none: a busy flush waits as long."""
+RATE = 60.0
+"""Strokes a second and person, as of people who draw."""
 DRAIN_S, BACK_S = 0.3, 10.0
 PRIORITY = -10
 RUNS: dict[str, tuple[int, float]] = {"full": (3, 2.0), "short": (2, 1.0)}

@@ -21,7 +21,7 @@ TURN: Final = 2_000_000
 """Units of all sessions in a turn, after which the rest is left to the next."""
 HEAVY_TURN: Final = 150_000
 """Units of all sessions together that had much lately: nobody else waits longer for them."""
-MESSAGE: Final = 4_000
+MESSAGE: Final = 10_000
 """Units of handling one message in Python, whatever is in it."""
 ENTRY: Final = 100
 """Units of looking at one entry of a list, or at one person in a room."""

@@ -183,7 +183,7 @@ def test_lines_are_handled_in_turns_too(world):
     session = world.tanks.connect("127.0.0.1", world.now, lambda: 0.0)
     session.receive(b'{"x": 1}\n' * 3000, world.now)
     assert session.busy
-    for _ in range(100):
+    for _ in range(300):
         world.now += 0.001
         for _ in world.ground.work.run(world.now):
             pass

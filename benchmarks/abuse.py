@@ -325,7 +325,7 @@ def main() -> None:
         except (OSError, EOFError, RuntimeError) as error:
             wrong.append(repr(error))
         text = log.read_text()
-        wrong += [f"traceback in the log: {text[at:at + 2000]}"
+        wrong += [f"traceback in the log: {text[at:at + 9000]}"
                   for at in [text.find("Traceback")] if at >= 0]  # fmt: skip
     print("\n".join(wrong) or "everything is right, and nothing is left over")
     sys.exit(1 if wrong else 0)

@@ -6,7 +6,6 @@ Counterparts: `settings.py` reads, `server.py` serves, `play.py` plays, `admin.p
 """
 
 import asyncio
-import contextlib
 import getpass
 import inspect
 import os
@@ -101,8 +100,10 @@ def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
 
 def _fail(error: PolypaintError) -> None:
     """Say on stderr what is wrong, in one line however long, and end with status 2."""
-    with contextlib.suppress(OSError, ValueError):  # stderr is full or closed
+    try:
         typer.secho(f"polypaint-fast: {logs.visible(str(error))}", fg="red", err=True)
+    except (OSError, ValueError):  # stderr is full or closed
+        logs.discard_stderr()
     raise typer.Exit(2)
 
 

@@ -159,6 +159,16 @@ def keep_standard_descriptors() -> bool:
     return open_already
 
 
+def discard_stderr() -> None:
+    """Throw away what is still buffered for stderr, and all that is written there from now on.
+
+    Python flushes it once more at the end, and would end with a status of its own if that failed.
+    """
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, STDERR)
+    os.close(null)
+
+
 def set_up(log_format: str, log_level: str) -> LineWriter:
     """Have structlog and `logging` write to stderr. The writer is to be closed at the end."""
     keep_standard_descriptors()

@@ -257,7 +257,7 @@ class JsonConversation(Conversation):
     def receive(self, data: bytes, now: float) -> None:
         """See `Conversation.receive`."""
         lines = self._lines.feed(data)
-        self.ground.turn.spent += ENTRY * len(lines)
+        self._turn.spent += ENTRY * len(lines)
         self._inbox.extend(lines)
         self.work(now)
 
@@ -271,7 +271,7 @@ class JsonConversation(Conversation):
 
     def _handle_next(self, now: float) -> None:
         line = self._inbox.popleft()
-        self.ground.turn.spent += strictjson.cost(line) if line is not None else 0
+        self._turn.spent += strictjson.cost(line) if line is not None else 0
         try:
             if line is None:
                 raise ProtocolError(TOO_LONG)

@@ -51,13 +51,10 @@ class Conversing(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class CheckPassword(Effect):
-    """Comes back as `session.password_checked`. bind: make an account of a free name."""
+class Awaited(Effect):
+    """A session waits for it, and ends when it fails."""
 
     session: Conversing
-    name: str
-    password: str
-    bind: bool = False
 
     def failed(self, _now: float) -> None:
         """See `Effect.failed`."""
@@ -65,16 +62,20 @@ class CheckPassword(Effect):
 
 
 @dataclass(frozen=True, slots=True)
-class CreateAccount(Effect):
-    """Comes back as `session.account_created`."""
+class CheckPassword(Awaited):
+    """Comes back as `session.password_checked`. bind: make an account of a free name."""
 
-    session: Conversing
     name: str
     password: str
+    bind: bool = False
 
-    def failed(self, _now: float) -> None:
-        """See `Effect.failed`."""
-        self.session.broken()
+
+@dataclass(frozen=True, slots=True)
+class CreateAccount(Awaited):
+    """Comes back as `session.account_created`."""
+
+    name: str
+    password: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,19 +90,14 @@ class IssueTicket(Effect):
 
 
 @dataclass(frozen=True, slots=True)
-class ProbeHolder(Effect):
+class ProbeHolder(Awaited):
     """Somebody who has proved to be `name` finds the name held by another connection.
 
     Comes back as `session.holder_probed`, once the other one has answered, or is gone.
     """
 
-    session: Conversing
     holder: Conversing
     name: str
-
-    def failed(self, _now: float) -> None:
-        """See `Effect.failed`."""
-        self.session.broken()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ flush may wait for more.
 """
 
 import asyncio
-import contextlib
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -158,14 +157,37 @@ class Flusher:
         dead server's selections in the same way, so the others may be told before it is written.
         Documents (a seat, somebody's conduct) may be seen by nobody before that.
         """
-        try:
-            self._journal.commit(self._unwritten)
-        except StoreError:
+        if not self._commit_unwritten():
             self._blocked |= self._must_be_written
-        else:
-            self._written()
         if not self._blocked:
             self._release()
+
+    def _commit(self, batches: list[tuple[int, bytes]]) -> bool:
+        """Write to the journal, if there is anything; False when it cannot be written."""
+        try:
+            if batches:
+                self._journal.commit(batches)
+        except Exception as error:
+            self._note_trouble(error)
+            return False
+        return True
+
+    def _commit_unwritten(self) -> bool:
+        """Write what could not be written before, see `_commit`."""
+        done = self._commit(self._unwritten)
+        if done:
+            self._written()
+        return done
+
+    def _note_trouble(self, error: BaseException) -> None:
+        """Remember what is wrong; what nobody expected is logged with its place, once."""
+        if isinstance(error, StoreError):
+            self._trouble = error
+            return
+        trouble = StoreError(f"writing the journal: {error!r}")
+        if str(trouble) != self.trouble:
+            log.error("the journal failed in a way that nobody expected", exc_info=error)
+        self._trouble = trouble
 
     def _written(self) -> None:
         """The journal has everything."""
@@ -175,10 +197,7 @@ class Flusher:
     def _committed_now(self, batches: list[tuple[int, bytes]]) -> bool:
         """Commit on the event loop; False when it cannot be written: it is tried again."""
         began = time.perf_counter()
-        try:
-            self._journal.commit(batches)
-        except Exception as error:
-            self._trouble = _as_trouble(error)
+        if not self._commit(batches):
             return False
         self.commits += 1
         self.written_bytes += len(batches[0][1])
@@ -192,7 +211,7 @@ class Flusher:
         self._committing = None
         error = future.exception()
         if error is not None:
-            self._trouble = _as_trouble(error)
+            self._note_trouble(error)
             self._full()
             return
         self.written_bytes += sum(len(data) for _, data in self._unwritten)
@@ -213,9 +232,7 @@ class Flusher:
         log.error("read-only", until=until, error=str(self._trouble))
         self._blocked = True
         if full and self._journal.use_reserve():
-            with contextlib.suppress(Exception):  # it is tried again
-                self._journal.commit(self._unwritten)
-                self._written()
+            self._commit_unwritten()
         self._house.disk_full(self._loop.time())
         if not self._blocked:
             self._release()
@@ -225,13 +242,13 @@ class Flusher:
         """Is there room again?"""
         try:
             self._journal.fill_reserve()
-            if self._unwritten:
-                self._journal.commit(self._unwritten)
+            room = self._commit_unwritten()
         except Exception as error:
-            self._trouble = _as_trouble(error)
+            self._note_trouble(error)
+            room = False
+        if not room:
             self._loop.call_later(RETRY_S, self._retry)
             return
-        self._written()
         self._trouble = None
         log.info("the journal can be written again")
         self._release()
@@ -306,11 +323,3 @@ class Flusher:
         """End the thread."""
         self._closed = True
         self._thread.shutdown()
-
-
-def _as_trouble(error: BaseException) -> StoreError:
-    """Whatever went wrong, nothing is journaled: what nobody expected is logged with its place."""
-    if isinstance(error, StoreError):
-        return error
-    log.error("the journal failed in a way that nobody expected", exc_info=error)
-    return StoreError(f"writing the journal: {error!r}")

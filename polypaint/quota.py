@@ -7,6 +7,8 @@ bound what they log.
 from collections import OrderedDict
 from typing import Final
 
+from polypaint.budget import Bucket
+
 KEYS_MAX: Final = 10_000
 
 
@@ -16,15 +18,16 @@ class Quota:
     def __init__(self, rate: float, burst: float) -> None:
         self._rate = rate
         self._burst = burst
-        self._keys: OrderedDict[str, tuple[float, float, int]] = OrderedDict()
-        """key → (what is left, when that was so, how many were turned away since the last one)"""
+        self._keys: OrderedDict[str, tuple[Bucket, int]] = OrderedDict()
+        """key → (its tokens, how many were turned away since the last one that was not)"""
 
     def take(self, key: str, now: float) -> int | None:
         """How many were turned away before this one; None when this one is turned away, too."""
-        left, at, away = self._keys.pop(key, (self._burst, now, 0))
-        left = min(self._burst, left + (now - at) * self._rate)
-        taken = left >= 1
-        self._keys[key] = (left - 1, now, 0) if taken else (left, now, away + 1)
+        if key not in self._keys:
+            self._keys[key] = (Bucket(self._rate, self._burst, now), 0)
+        bucket, away = self._keys.pop(key)
+        taken = bucket.take(now)
+        self._keys[key] = (bucket, 0 if taken else away + 1)
         if len(self._keys) > KEYS_MAX:
             self._keys.popitem(last=False)
         return away if taken else None

@@ -129,16 +129,22 @@ def network():
     subprocess.run(["ip", "netns", "del", name], capture_output=True)
 
 
+def beside(process: Process) -> Raw:
+    """Somebody in the lobby of whoever is far away, who has its canvas."""
+    near = Raw(process.paint).login("near")
+    near.send(packets.LOBBY_CONNECT, lobby("d"))
+    near.next(packets.LOBBY_FREEZE_STATE)
+    near.next(packets.LOBBY_FREEZE_STATE)
+    return near
+
+
 @pytest.mark.parametrize("idle", [True, False])
 def test_who_vanishes_frees_the_name_within_half_a_minute(tmp_path, network, idle):
     """Their cable is pulled, while nothing is sent to them or while something is."""
     name, address = network
     process = Process(tmp_path, "--host", address).start()
     with far_away(process, name, address):
-        near = Raw(process.paint).login("near")
-        near.send(packets.LOBBY_CONNECT, lobby("d"))
-        near.next(packets.LOBBY_FREEZE_STATE)
-        near.next(packets.LOBBY_FREEZE_STATE)
+        near = beside(process)
         subprocess.run(
             ["ip", "netns", "exec", name, "ip", "link", "set", f"{name}b", "down"], check=True
         )
@@ -157,10 +163,7 @@ def test_who_comes_back_from_another_network_is_in_at_the_first_attempt(tmp_path
     name, address = network
     process = Process(tmp_path, "--host", address).start()
     with far_away(process, name, address):
-        near = Raw(process.paint).login("near")
-        near.send(packets.LOBBY_CONNECT, lobby("d"))
-        near.next(packets.LOBBY_FREEZE_STATE)
-        near.next(packets.LOBBY_FREEZE_STATE)
+        near = beside(process)
         again = Raw(process.paint)
         again.name = b"far"
         again.send(packets.CONNECTION, "pw")

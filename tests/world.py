@@ -556,7 +556,7 @@ class World:
             case effects.Close() | effects.Resume() | effects.Rejected():
                 pass
             case _:
-                raise NotImplementedError(type(effect))
+                raise AssertionError(f"an effect that nobody carries out: {effect!r}")
 
     def _probed(self, session: Any, dead: list[Any], name: str) -> None:
         for peer in dead:

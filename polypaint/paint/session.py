@@ -332,7 +332,7 @@ class Session(Conversation):
     def _lobby_fetch(self, packet: bytes, now: float) -> None:
         _conforms(packet)
         listing = self.service.directory.text(self.name)
-        self.ground.turn.spent += len(listing) // COPIES
+        self._turn.spent += len(listing) // COPIES
         self.outbox.push(packets.LOBBY_FETCH.encode_list(self.ground.date(now), listing))
 
     @handles(packets.LOBBY_INFO_CHANGE)
@@ -389,7 +389,7 @@ class Session(Conversation):
     def _channel_fetch(self, packet: bytes, now: float) -> None:
         _conforms(packet)
         listing = self.service.channels.listing(self, self._inside)
-        self.ground.turn.spent += len(listing) // COPIES
+        self._turn.spent += len(listing) // COPIES
         self.outbox.push(packets.CHANNEL_FETCH.encode_list(self.ground.date(now), listing))
 
     # ------------------------------------------------------------ drawing
@@ -410,7 +410,7 @@ class Session(Conversation):
 
     def _object(self, kind: Packet, packet: bytes) -> dict[str, str]:
         """The JSON object in a packet, whose parsing counts as work. Raises ProtocolError."""
-        self.ground.turn.spent += strictjson.cost(packet)
+        self._turn.spent += strictjson.cost(packet)
         return kind.decode_object(packet)
 
 

@@ -1,6 +1,7 @@
 """The Python client against a real server: both transports, both loops, lost connections."""
 
 import asyncio
+import contextlib
 import ssl
 import subprocess
 from pathlib import Path
@@ -29,6 +30,8 @@ class Proxy:
         self.port = int(port)
         self.writers: list[asyncio.StreamWriter] = []
         self.open = True
+        self.deaf = False
+        """Does nothing more come through to the server?"""
 
     async def start(self) -> str:
         self.server = await asyncio.start_server(self.serve, "127.0.0.1", 0)
@@ -40,12 +43,14 @@ class Proxy:
             return
         up_reader, up_writer = await asyncio.open_connection(self.host, self.port)
         self.writers += [writer, up_writer]
-        await asyncio.gather(self.pipe(reader, up_writer), self.pipe(up_reader, writer))
+        upwards = self.pipe(reader, up_writer, upwards=True)
+        await asyncio.gather(upwards, self.pipe(up_reader, writer, upwards=False))
 
-    async def pipe(self, reader, writer) -> None:
+    async def pipe(self, reader, writer, upwards) -> None:
         try:
             while data := await reader.read(65536):
-                writer.write(data)
+                if not (upwards and self.deaf):
+                    writer.write(data)
         except ConnectionError:
             pass
         finally:
@@ -197,6 +202,33 @@ async def test_a_lost_connection_comes_back(tmp_path):
             assert await unsure is Outcome.APPLIED
             assert len(mine.canvas.strokes) == 29
         await proxy.stop()
+
+
+@pytest.mark.both_loops
+async def test_what_is_drawn_offline_comes_behind_what_was_under_way(tmp_path):
+    async with serving(tmp_path) as server, contextlib.AsyncExitStack() as ending:
+        proxy = Proxy(server.addresses["paint"])
+        ending.push_async_callback(proxy.stop)  # also when this fails
+        async with connect(await proxy.start(), "ada", "pw", create=True) as ada:
+            drawing = await ada.create("d")
+            await drawing.add_stroke(0, RED, 1, 1, [(0, 0)])
+            proxy.deaf, proxy.open = True, False
+            drawn = [drawing.add_stroke(0, RED, 1, 1, [(x, 0)]) for x in (1, 2)]
+            unknown = drawing.resize_canvas(9, 9)
+            proxy.cut()
+            async with asyncio.timeout(20):
+                while drawing.loaded:
+                    await asyncio.sleep(0.005)
+            drawn += [drawing.add_stroke(0, RED, 1, 1, [(x, 0)]) for x in (3, 4)]
+            resized = drawing.resize_canvas(7, 8)
+            proxy.deaf, proxy.open = False, True
+            with pytest.raises(ConnectionClosed):
+                await unknown
+            assert [each.name for each in await asyncio.gather(*drawn, resized)] == ["APPLIED"] * 5
+            canvas = await drawing.settled()
+            points = [packets.decode(each)[-1].tolist() for each in canvas.strokes]
+            assert points == [[[x, 0]] for x in range(5)]
+            assert (canvas.length, canvas.width) == (7, 8)
 
 
 async def test_without_reconnecting_everything_ends(tmp_path):

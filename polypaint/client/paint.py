@@ -84,7 +84,9 @@ class Drawing(Senders["asyncio.Future[Outcome]"]):
         self._client = client
         self._replica = Replica(client.name.encode(), info)
         self._futures: dict[Own, asyncio.Future[Outcome]] = {}
-        self._unsure: list[tuple[bytes, asyncio.Future[Outcome]]] = []
+        self._unsure: list[tuple[Own, asyncio.Future[Outcome]]] = []
+        """What is drawn, in this order, once the canvas has come and does not show it."""
+        self._rejoining = False
         self._watchers: set[asyncio.Queue[Change | None]] = set()
         self._changed = asyncio.Event()
         self._version = 0
@@ -111,9 +113,15 @@ class Drawing(Senders["asyncio.Future[Outcome]"]):
         packet = kind.encode_request(int(time.time()), self._client.name.encode(), *values)
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         future.add_done_callback(_looked_at)
-        self._futures[self._replica.draw(packet)] = future
+        self._draw(packet, future)
         self._flush()
         return future
+
+    def _draw(self, packet: bytes, future: "asyncio.Future[Outcome]") -> None:
+        if self._rejoining and not PACKETS[packet[2]].indices:
+            self._unsure.append((Own(packet), future))  # behind what is older
+        else:
+            self._futures[self._replica.draw(packet)] = future
 
     async def settled(self) -> Canvas:
         """Wait until everything that was drawn is on the canvas. Raises ConnectionClosed."""
@@ -157,7 +165,7 @@ class Drawing(Senders["asyncio.Future[Outcome]"]):
         """One packet from the server, for this lobby."""
         kind = PACKETS[packet[2]]
         self._replica.receive(packet)
-        if self._unsure and self.filled:
+        if self._rejoining and self.filled:
             self._make_sure()
         self._finish()
         self._flush()
@@ -179,30 +187,34 @@ class Drawing(Senders["asyncio.Future[Outcome]"]):
         """The connection is lost, and the lobby will be joined anew.
 
         A stroke that was under way may or may not have arrived: the canvas that comes will show.
-        Of other packets that were sent nobody can know; what was not sent is sent later.
+        Of other packets that were sent nobody can know. What was not sent is sent later, unless
+        it names positions, which may have changed.
         """
         for own, future in self._futures.items():
-            if own.packet[2] == packets.ADD_STROKE.id:
-                self._unsure.append((own.packet, future))
+            kind = PACKETS[own.packet[2]]
+            if kind is packets.ADD_STROKE if own.sent else not kind.indices:
+                self._unsure.append((own, future))
             elif not future.done():
                 future.set_exception(ConnectionClosed("the connection was lost"))
         self._futures.clear()
+        self._rejoining = True
         canvas = self._replica.canvas
         self._replica = Replica(self._client.name.encode(), self.info)
         self._replica.canvas = canvas
         self._replica.expect_join()
 
     def _make_sure(self) -> None:
-        """The canvas is here again: draw the strokes that it does not show."""
+        """The canvas is here again: draw what it does not show."""
+        self._rejoining = False
         shown = Counter(map(_content, getattr(self.canvas, "strokes", ())))
         unsure, self._unsure = self._unsure, []
-        for packet, future in unsure:
-            if shown[_content(packet)] > 0:
-                shown[_content(packet)] -= 1
+        for own, future in unsure:
+            if own.sent and shown[_content(own.packet)] > 0:
+                shown[_content(own.packet)] -= 1
                 if not future.done():
                     future.set_result(Outcome.APPLIED)
             else:
-                self._futures[self._replica.draw(packet)] = future
+                self._draw(own.packet, future)
 
     def ended(self, reason: str) -> None:
         """One is not in this lobby any more."""

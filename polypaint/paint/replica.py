@@ -53,12 +53,13 @@ class Outcome(Enum):
 class Own:
     """A drawing packet of one's own.
 
-    shifts: how often others had shifted positions when it was made; absorbed: a replay has it, or
-    it was not accepted.
+    shifts: how often others had shifted positions when it was made; sent: the server may have it;
+    absorbed: a replay has it, or it was not accepted.
     """
 
     packet: bytes
     shifts: int = 0
+    sent: bool = False
     absorbed: bool = False
     done: bool = False
     outcome: Outcome | None = None
@@ -233,6 +234,7 @@ class Replica:
                 own.outcome, own.reason = Outcome.REFUSED, "positions have changed meanwhile"
                 self._finished.append(own)
                 continue
+            own.sent = True
             self._pending.append(own)
             self._out.append(own.packet)
             self._fence(_Answer.AFTER)

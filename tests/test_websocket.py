@@ -218,6 +218,16 @@ async def test_an_exception_that_nobody_expected_is_1011(tmp_path, monkeypatch):
                 await asyncio.sleep(0.01)
 
 
+async def test_a_request_is_answered_while_others_wait_for_their_turn(tmp_path, monkeypatch):
+    monkeypatch.setattr(websocket.WebSockets, "crowded", True)
+    async with serving(tmp_path) as server:
+        url = server.addresses["web"].replace("http", "ws") + "/ws/paint"
+        long = {f"X-Header-{i}": "x" * 100 for i in range(20)}
+        async with connect_websocket(url, additional_headers=long, open_timeout=3) as sock:
+            await sock.send(packets.CREATE_ACCOUNT.encode_request(DATE, b"ada", "pw"))
+            assert packets.decode(await sock.recv(), True) == (0,)
+
+
 async def test_text_that_is_not_utf_8_is_1007(tmp_path):
     async with serving(tmp_path) as server:
         for room in ("matches", "tanks"):

@@ -55,8 +55,8 @@ class Site(Protocol):
 class HttpServer:
     """All connections of the web port.
 
-    upgrade: (room, transport, what was received) takes a connection over. closing: called when no
-    more requests are taken, to end what those under way wait for.
+    upgrade: (room, transport, head, what came behind it) takes a connection over. closing: called
+    when no more requests are taken, to end what those under way wait for.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class HttpServer:
         app: Application,
         site: Site,
         rooms: dict[str, Room],
-        upgrade: Callable[[Room, asyncio.Transport, bytes], None],
+        upgrade: Callable[[Room, asyncio.Transport, bytes, bytes], None],
         closing: Callable[[], None],
     ) -> None:
         self.app = app
@@ -311,13 +311,12 @@ class HttpConnection(asyncio.Protocol):
         self.server.run(self, exchange)
 
     def _upgrade(self, room: Room, head: bytes) -> None:
-        data = head + bytes(self._ahead)
-        self._ahead.clear()
+        ahead, self._ahead = bytes(self._ahead), bytearray()
         self._forget()
         if not self._reading:
             self._reading = True
             self.transport.resume_reading()
-        self.server.upgrade(room, self.transport, data)
+        self.server.upgrade(room, self.transport, head, ahead)
 
     # ------------------------------------------------------------ what an exchange asks for
     def update_reading(self) -> None:

@@ -63,12 +63,19 @@ class WebSockets:
         self._resting = False
         self._waiting: dict[WebSocketConnection, None] = {}
 
-    def take_over(self, room: Room, transport: asyncio.Transport, data: bytes) -> None:
-        """Go on with a connection whose request for a WebSocket, and more, was received."""
+    def take_over(
+        self, room: Room, transport: asyncio.Transport, head: bytes, ahead: bytes
+    ) -> None:
+        """Go on with a connection that asked for a WebSocket with `head`, a whole request.
+
+        ahead: what was received behind it.
+        """
         connection = WebSocketConnection(self._shell, room, transport, self)
         self.open.add(connection)
         transport.set_protocol(connection)
-        connection.data_received(data)
+        connection.answer(head)
+        if ahead:
+            connection.data_received(ahead)
 
     async def close(self) -> None:
         """Let those that have been told to go go; end the others."""
@@ -188,6 +195,15 @@ class WebSocketConnection(asyncio.Protocol):
         self._missed = 0
         self._closing: asyncio.TimerHandle | None = None
 
+    def answer(self, head: bytes) -> None:
+        """Accept or reject the request, at once: nothing else counts before."""
+        self._heard = True
+        try:
+            self._receive(head)
+        except Exception:
+            self._failed()
+        self._flush()
+
     # ------------------------------------------------------------ what has arrived
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""
@@ -216,8 +232,7 @@ class WebSocketConnection(asyncio.Protocol):
                 if turns.crowded:
                     break
         except Exception:
-            log.exception("a WebSocket failed")
-            self._protocol.fail(CloseCode.INTERNAL_ERROR, "internal error")
+            self._failed()
         self._flush()
         if self._protocol.state is not State.OPEN:
             self._received.clear()  # nothing counts after a close frame
@@ -232,16 +247,24 @@ class WebSocketConnection(asyncio.Protocol):
         else:
             part = received[: self._slice]
             del received[: self._slice]
+        few = self._receive(part) <= FRAMES_OF_SLICE
+        self._slice = min(2 * self._slice, SLICE_BYTES_MAX) if few else SLICE_BYTES_MIN
+
+    def _receive(self, part: bytes | bytearray) -> int:
+        """Handle what these bytes complete. Returns how many frames."""
         self._protocol.receive_data(part)
         events = self._protocol.events_received()
         self._turns.spend(max(1, len(events)))
-        few = len(events) <= FRAMES_OF_SLICE
-        self._slice = min(2 * self._slice, SLICE_BYTES_MAX) if few else SLICE_BYTES_MIN
         for event in events:
             if isinstance(event, Request):
                 self._upgrade(event)
             elif isinstance(event, Frame):
                 self._frame(event)
+        return len(events)
+
+    def _failed(self) -> None:
+        log.exception("a WebSocket failed")
+        self._protocol.fail(CloseCode.INTERNAL_ERROR, "internal error")
 
     def _set_behind(self) -> None:
         link = self._link

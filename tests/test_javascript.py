@@ -47,7 +47,7 @@ EVERY = 20
 """So many packets lie between two looks at a canvas."""
 
 
-@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.test.js")), ids=lambda p: p.name)
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.test.*js")), ids=lambda p: p.name)
 def test_in_javascript(path):
     node("--test", path)
 

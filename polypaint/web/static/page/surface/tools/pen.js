@@ -1,0 +1,75 @@
+/** The pen of a drawing of strokes. */
+
+import { ADD_STROKE } from "../../../client/packets.js";
+import { Ink } from "../ink.js";
+import { InkMark, strokeMarks } from "../ink_marks.js";
+
+/** @import { Board, Place, Tool } from "../board.js" */
+/** @import { Inked } from "../ribbon.js" */
+
+/** @implements {Tool} */
+export class Pen {
+  cursor = "crosshair";
+  /** @type {Ink | null} */
+  #ink = null;
+  /** @type {InkMark | null} */
+  #mark = null;
+  #board;
+  #drawn;
+
+  /**
+   * @param {Board} board
+   * @param {(strokes: Inked[]) => void} drawn called with what one gesture has made
+   */
+  constructor(board, drawn) {
+    this.#board = board;
+    this.#drawn = drawn;
+  }
+
+  /** @param {Place} place */
+  start(place) {
+    const { rgba, width, live } = this.#board;
+    this.#ink = new Ink(rgba, width, place.pen);
+    this.#ink.add(place.x, place.y, place.pressure);
+    this.#mark = new InkMark(this.#ink);
+    live.show(this.#mark);
+  }
+
+  /** @param {Place[]} places */
+  extend(places) {
+    const ink = this.#ink;
+    if (!ink) return;
+    let grown = false;
+    for (const { x, y, pressure } of places) grown = ink.add(x, y, pressure) || grown;
+    if (!grown) return;
+    this.#mark?.grow();
+    this.#board.live.show(this.#mark);
+  }
+
+  finish() {
+    const ink = this.#ink;
+    if (!ink) return;
+    const { live } = this.#board;
+    const { rgba } = ink;
+    const strokes = ink.pieces.map(({ width, points }) => ({
+      rgba,
+      width,
+      height: width,
+      points: Float32Array.from(points),
+    }));
+    const sent = strokes.map((stroke) => this.#board.draw(ADD_STROKE, { index: 0, ...stroke }));
+    live.keep(strokeMarks(strokes), Promise.all(sent), () => this.#board.frame());
+    this.#end();
+    this.#drawn(strokes);
+  }
+
+  abort() {
+    this.#end();
+  }
+
+  #end() {
+    this.#ink = null;
+    this.#mark = null;
+    this.#board.live.show(null);
+  }
+}

@@ -103,8 +103,9 @@ async def sheet(folder, mode: str = "stroke", *, ratio: float = 1, **more) -> As
         packets: list[bytes] = []
 
         async def listen() -> None:
+            hear = packets.append
             async for change in drawing.changes():
-                packets.append(change.packet)
+                hear(change.packet)
 
         listening = asyncio.create_task(listen())
         socket = server.addresses["web"].replace("http", "ws") + "/ws/paint"

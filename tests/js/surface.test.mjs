@@ -84,6 +84,16 @@ test("fit shows all of the paper, never enlarged", () => {
   assert.equal(view.zoom, 1);
 });
 
+test("fit leaves free what controls cover", () => {
+  const view = viewOf(1);
+  view.margins = { top: 60, right: 20, bottom: 100, left: 40 };
+  view.fit();
+  const corner = view.toScreen(1280, 720);
+  assert.ok(view.left >= 40 && view.top >= 60 && corner.x <= 980.5 && corner.y <= 600.5);
+  assert.ok(Math.abs(view.left - 40 - (980 - corner.x)) <= 1);
+  assert.ok(Math.abs(view.top - 60 - (600 - corner.y)) <= 1);
+});
+
 test("steps of zoom lead up to the most and down to the least", () => {
   let zoom = 0.743;
   for (let i = 0; i < 30; i++) {

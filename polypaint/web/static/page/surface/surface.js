@@ -27,9 +27,13 @@ const COLOUR = /^#[0-9a-f]{6}$/i;
 
 /**
  * name: one's own. reduced: no motion. touch: what a finger does; "auto": it draws until a pen is
- * seen.
+ * seen. margins: what controls cover at the edges, in CSS pixels: the whole paper is shown between.
  *
- * @typedef {{ name: string, reduced?: boolean, touch?: "draw" | "pan" | "auto" }} SurfaceOptions
+ * @typedef {Object} SurfaceOptions
+ * @property {string} name
+ * @property {boolean} [reduced]
+ * @property {"draw" | "pan" | "auto"} [touch]
+ * @property {{ top: number, right: number, bottom: number, left: number }} [margins]
  */
 
 /** @typedef {"pen" | "eraser" | "select" | "hand" | "brush" | "fill" | "pick"} ToolName */
@@ -68,8 +72,9 @@ export class Surface extends Emitter {
    * @param {Drawing} drawing
    * @param {SurfaceOptions} options
    */
-  constructor(host, drawing, { name, touch = "auto" }) {
+  constructor(host, drawing, { name, touch = "auto", margins }) {
     super();
+    if (margins) this.#view.margins = margins;
     this.#drawing = drawing;
     this.#touch = touch;
     this.#stage = new Stage(host, this.#view);

@@ -10,7 +10,6 @@ export const ZOOM_MIN = 0.05;
 export const ZOOM_MAX = 32;
 /** So much of the paper stays on the screen, in CSS pixels. */
 const KEPT = 48;
-const FIT_MARGIN = 24;
 
 /** See the module. */
 export class View {
@@ -21,6 +20,8 @@ export class View {
   /** Device pixels in a CSS pixel. */
   ratio = 1;
   paper = { width: 1, height: 1 };
+  /** What `fit` leaves free, in CSS pixels. */
+  margins = { top: 24, right: 24, bottom: 24, left: 24 };
   #x = 0;
   #y = 0;
 
@@ -87,10 +88,13 @@ export class View {
 
   /** Show the whole paper, at most at its own size. */
   fit() {
-    const across = (this.width - 2 * FIT_MARGIN) / this.paper.width;
-    const down = (this.height - 2 * FIT_MARGIN) / this.paper.height;
+    const { top, right, bottom, left } = this.margins;
+    const { width, height } = this.paper;
+    const across = (this.width - left - right) / width;
+    const down = (this.height - top - bottom) / height;
     this.zoom = Math.max(ZOOM_MIN, Math.min(1, across, down));
-    this.centreOn(this.paper.width / 2, this.paper.height / 2);
+    this.centreOn(width / 2, height / 2);
+    this.pan((left - right) / 2, (top - bottom) / 2);
   }
 
   /**

@@ -36,6 +36,12 @@ import { history as undoing, zoom } from "./view.js";
 
 const PHONE = "(max-width: 640px), (max-height: 480px)";
 
+/** What the controls cover, in CSS pixels. On a phone the surface ends where they begin. */
+const MARGINS = {
+  desktop: { top: 68, right: 68, bottom: 68, left: 68 },
+  phone: { top: 12, right: 12, bottom: 12, left: 12 },
+};
+
 /** The page, and what its parts share. */
 export class Desk {
   status = new Status();
@@ -58,7 +64,9 @@ export class Desk {
     document.body.append(this.element);
     const touch = /** @type {"draw" | "pan" | "auto"} */ (preference("touch", "auto"));
     const reduced = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    this.surface = new Surface(this.host, drawing, { name: session.name ?? "", reduced, touch });
+    const margins = MARGINS[matchMedia(PHONE).matches ? "phone" : "desktop"];
+    const name = session.name ?? "";
+    this.surface = new Surface(this.host, drawing, { name, reduced, touch, margins });
     this.#show();
     this.#listen();
     // Ready for the keyboard; a ring around the whole page would say nothing yet.

@@ -38,7 +38,7 @@ import uvloop
 from polypaint import connect
 from polypaint.client.paint import Client, Drawing
 from polypaint.errors import ConnectionClosed
-from polypaint.paint.picture import render
+from polypaint.paint.render import render
 from polypaint.paint.replica import Outcome
 
 LOBBIES, MEMBERS = 8, 5

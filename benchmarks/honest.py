@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 import load
 
-from polypaint._codec import Splitter
+from polypaint._codec import FrameDecoder
 from polypaint.paint import packets
 
 READ_BYTES = 1 << 20
@@ -57,7 +57,7 @@ class Person:
         self.sock, self.name, self.mode = sock, name, mode
         self.closed = False
         self.group = 0
-        self._splitter, self._unsent = Splitter(), b""
+        self._decoder, self._unsent = FrameDecoder(), b""
 
     def read(self) -> list[bytes]:
         """Packets that have come; notes when the connection is over."""
@@ -70,7 +70,7 @@ class Person:
         if not data:
             self.closed = True
             return []
-        return self._splitter.feed(data)
+        return self._decoder.feed(data)
 
     def send(self, packet: bytes) -> None:
         self._unsent += packet

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from polypaint._codec import Splitter
+from polypaint._codec import FrameDecoder
 from polypaint.paint import packets
 
 HERE = Path(__file__).resolve().parent
@@ -324,12 +324,12 @@ def memory_kib(pid: int) -> int:
 
 def read_until(sock: socket.socket, done: Any) -> list[bytes]:
     """Packets up to the first for which `done` is true."""
-    splitter, found = Splitter(), list[bytes]()
+    decoder, found = FrameDecoder(), list[bytes]()
     while True:
         data = sock.recv(1 << 18)
         if not data:
             raise RuntimeError("the server closed a connection")
-        arrived = splitter.feed(data)
+        arrived = decoder.feed(data)
         found += arrived
         if any(map(done, arrived)):
             return found

@@ -27,7 +27,7 @@ import load
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from polypaint import connect
 from polypaint.paint.canvas import Canvas
-from polypaint.paint.lobbies import LobbyInfo
+from polypaint.paint.lobbies import LobbyRules
 from polypaint.paint.strokes import StrokeCanvas
 from polypaint.store import Store, StoredLobby
 from polypaint.store.mongo import MongoStore
@@ -116,7 +116,7 @@ async def writes(store: Store) -> dict[str, float]:
         return store.write({("ecriture", f"{i}:{j}"): entry for j in range(100)})
 
     def drawing(i: int) -> Awaitable[None]:
-        info = LobbyInfo(f"d{i % 50}", "ada", "stroke", "public", "")
+        info = LobbyRules(f"d{i % 50}", "ada", "stroke", "public", "")
         return store.save(StoredLobby(i % 50, info, i), {"a": 1}, picture, 0)
 
     return {

@@ -29,7 +29,7 @@ from websockets.asyncio.client import connect
 
 from polypaint.tanks.arena import Arena
 from polypaint.tanks.maps import MAPS
-from polypaint.tanks.tanks import JITTER_S, TANKS, Budget
+from polypaint.tanks.vehicles import JITTER_S, TANKS, Budget
 
 PLAYERS, RATE = 16, 20
 MOVE = {"deplacementavant": 2.5, "rotationtank": 1.5, "rotationcannon": -1.5, "fire": 0}

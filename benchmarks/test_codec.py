@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from polypaint import _codec, _raster
-from polypaint._codec import Splitter
+from polypaint._codec import FrameDecoder
 from polypaint.paint import packets
 from polypaint.paint.packets import CODEC
 from polypaint.paint.strokes import StrokeCanvas
@@ -29,7 +29,7 @@ STREAM = STROKES[32] * 200
 
 @pytest.mark.benchmark(group="split 200 strokes")
 def test_splitter(benchmark: Benchmark) -> None:
-    assert len(benchmark(lambda: Splitter().feed(STREAM))) == 200
+    assert len(benchmark(lambda: FrameDecoder().feed(STREAM))) == 200
 
 
 @pytest.mark.benchmark(group="split 200 strokes")

@@ -9,9 +9,9 @@ from typing import Any, TypeAlias
 import orjson
 import pytest
 
-from polypaint import strictjson
-from polypaint.conversation import Lines, line
+from polypaint.engine.session import Lines, line
 from polypaint.paint.channels import whole_entries
+from polypaint.wire import strictjson
 
 Benchmark: TypeAlias = Any
 LOBBIES = [

@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from polypaint import _codec, _raster
-from polypaint._codec import Outbox, Relay, Splitter, Turn
+from polypaint._codec import Broadcast, FlushSet, FrameDecoder, SendQueue
 from polypaint.errors import ProtocolError
-from polypaint.paint.packets import CODEC, PASSING, STAMPS_MAX
+from polypaint.paint.packets import COALESCING, CODEC, STAMPS_MAX
 
 VECTORS = Path(__file__).parent.parent / "tests/vectors/paint.json"
 ROUND = 2000
@@ -82,44 +82,44 @@ def fuzz_packets(rng: random.Random, packets: list[bytes]) -> int:
             attempt(_codec.websocket_messages, packet)
         else:
             more = [mutated(rng, rng.choice(packets)) for _ in range(rng.randint(0, 4))]
-            attempt(_codec.coalesced, b"".join([packet, *more]), PASSING)
+            attempt(_codec.coalesced, b"".join([packet, *more]), COALESCING)
     return ROUND
 
 
 def fuzz_streams(rng: random.Random, packets: list[bytes]) -> int:
     stream = b"".join(mutated(rng, rng.choice(packets)) for _ in range(20))
-    splitter, steps = Splitter(), 0
+    decoder, steps = FrameDecoder(), 0
     while stream:
         cut = rng.randint(1, min(len(stream), rng.choice((3, 40, 4000))))
-        for packet in splitter.feed(stream[:cut]):
+        for packet in decoder.feed(stream[:cut]):
             assert _codec.header(packet)
-        assert splitter.pending < 65535
+        assert decoder.pending < 65535
         stream, steps = stream[cut:], steps + 1
     _codec.json_shape(rng.randbytes(rng.randint(0, 60)))
     return steps + 1
 
 
 def fuzz_outboxes(rng: random.Random, packets: list[bytes]) -> int:
-    turn = Turn()
-    relays = [Relay(turn) for _ in range(2)]
-    channels = [Relay(turn, 200) for _ in range(2)]
-    boxes = [Outbox(turn) for _ in range(4)]
+    turn = FlushSet()
+    broadcasts = [Broadcast(turn) for _ in range(2)]
+    channels = [Broadcast(turn, 200) for _ in range(2)]
+    boxes = [SendQueue(turn) for _ in range(4)]
     for _ in range(300):
-        box, relay, data = rng.choice(boxes), rng.choice(relays), rng.choice(packets)
+        box, broadcast, data = rng.choice(boxes), rng.choice(broadcasts), rng.choice(packets)
         action = rng.randrange(13)
         if action < 3:
-            said = rng.choice((relay, relay, rng.choice(channels)))
-            said.put(data, box if rng.random() < 0.8 else None)
+            said = rng.choice((broadcast, broadcast, rng.choice(channels)))
+            said.publish(data, box if rng.random() < 0.8 else None)
         elif action == 3:
             box.push(data)
         elif action == 4:
-            box.attach(relay)
+            box.attach(broadcast)
         elif action == 5:
             box.detach()
         elif action == 6:
-            box.push_replay([data, data])
+            box.send_snapshot([data, data])
         elif action == 7:
-            box.shed()
+            box.drop_broadcasts()
         elif action == 10:
             box.subscribe(rng.choice(channels))
         elif action == 11:
@@ -132,7 +132,7 @@ def fuzz_outboxes(rng: random.Random, packets: list[bytes]) -> int:
         else:
             box.fd = rng.choice((-1, -1, 1 << 20))  # a descriptor that nobody has
             box.direct = True
-            turn.deliver()
+            turn.send_committed()
         box.take(rng.choice((1, 100, 1 << 20)))
         assert box.queued >= 0
         assert box.replaying >= 0

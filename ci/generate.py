@@ -14,7 +14,7 @@ from polypaint.matches.messages import ERRORS, REQUESTS
 from polypaint.paint.packets import NUMBER_MAX, PACKETS, Body, Field, Packet, Tail, When
 from polypaint.tanks.messages import ERRORS as TANK_ERRORS
 from polypaint.tanks.messages import KINDS
-from polypaint.tanks.tanks import TANKS
+from polypaint.tanks.vehicles import TANKS
 
 ROOT = Path(__file__).resolve().parent.parent
 SENDERS = ROOT / "polypaint/paint/senders.py"

@@ -18,17 +18,17 @@ class Morpion(Game):
     def __init__(self, players: Sequence[str], parameters: dict[str, Any], random: Random) -> None:
         super().__init__(players, parameters, random)
         self.cells: list[str | None] = [None] * 9
-        self.turn = 0
+        self.flush_set = 0
 
     def act(self, player: str, action: dict[str, Any], now_ms: int) -> None:
         """Check everything, then change something."""
-        if player != self.seats[self.turn]:
-            raise NotYourTurn(f"it is {self.seats[self.turn]}'s turn")
+        if player != self.seats[self.flush_set]:
+            raise NotYourTurn(f"it is {self.seats[self.flush_set]}'s turn")
         cell = action.get("case")
         if type(cell) is not int or cell not in range(9) or self.cells[cell] is not None:
             raise Refused("an action names a free cell, 0 to 8")
         self.cells[cell] = player
-        self.turn = 1 - self.turn
+        self.flush_set = 1 - self.flush_set
         if any(all(self.cells[i] == player for i in line) for line in LINES):
             self.end(winners=[player])
         elif all(self.cells):
@@ -36,5 +36,5 @@ class Morpion(Game):
 
     def view(self, viewer: str | None) -> dict[str, Any]:
         """Everybody sees everything."""
-        turn = self.seats[self.turn] if self.results is None else None
+        turn = self.seats[self.flush_set] if self.results is None else None
         return {"cases": self.cells, "tour": turn}

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from polypaint import ConnectionClosed, PolypaintError, connect
-from polypaint.paint import picture
+from polypaint.paint import render as picture
 from polypaint.paint.canvas import Canvas
 
 

@@ -2,7 +2,8 @@
 
 The options of `serve` are made from the fields of `Settings`; nothing is said twice.
 
-Counterparts: `settings.py` reads, `server.py` serves, `play.py` plays, `admin.py` does the rest.
+Counterparts: `settings.py` reads, `runtime/server.py` serves, `cli/play.py` plays, `cli/admin.py`
+does the rest.
 """
 
 import asyncio
@@ -18,9 +19,10 @@ from typing import Annotated, Any, Final, Literal, get_args, get_origin
 import structlog
 import typer
 
-from polypaint import admin, logs, play
+from polypaint.cli import admin, play
 from polypaint.errors import PolypaintError
-from polypaint.server import serve as serve_forever
+from polypaint.runtime import logs
+from polypaint.runtime.server import serve as serve_forever
 from polypaint.settings import PREFIX, Settings, load, unknown_variables
 
 log = structlog.get_logger()

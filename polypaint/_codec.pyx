@@ -2,11 +2,11 @@
 # cython: initializedcheck=False, binding=True
 """The hot path: bytes of a connection -> packets -> numpy, and packets -> bytes for many peers.
 
-    Splitter   any chunking of a byte stream -> whole packets
+    FrameDecoder   any chunking of a byte stream -> whole packets
     Codec      a table of layouts -> check, decode and encode the data of every packet type
-    Relay      what the members of one lobby say in one turn of the loop, each packet once
-    Outbox     what one peer has still to be sent: private packets, its share of a Relay, in order
-    Turn       the relays and outboxes that have something new; seal, (commit the journal), release
+    Broadcast      what the members of one lobby say in one turn of the loop, each packet once
+    SendQueue     what one peer has still to be sent: private packets, its share of a Broadcast, in order
+    FlushSet       the broadcasts and send_queues that have something new; seal, (commit the journal), release
 
 A packet (little endian): u16 size · u8 type · u32 date · u8 length N · N bytes of name · data.
 
@@ -14,8 +14,8 @@ LIFETIME. Arrays that `Codec.decode` returns are views of the packet (a `bytes` 
 keep alive): no copy is made, and they are read-only and may be unaligned. The exception is numbers
 that the sender wrote as f32: these are converted, into an array of their own.
 
-LIMITS. A packet has 8…65535 bytes. A Splitter holds at most one incomplete packet (65534 bytes).
-A Relay is emptied every turn. What an Outbox holds is bounded by its owner, who watches `queued`.
+LIMITS. A packet has 8…65535 bytes. A FrameDecoder holds at most one incomplete packet (65534 bytes).
+A Broadcast is emptied every turn. What an SendQueue holds is bounded by its owner, who watches `queued`.
 
 Bounds checks are off in this file. Every read from a packet stands behind an explicit check of the
 packet's length: `_frame` for the header, the first lines of `_check` for the data.
@@ -43,13 +43,13 @@ PACKET_BYTES_MAX = 65535
 cdef enum:
     HEADER = 8
     PACKET_MAX = 65535
-    INT_MAX = 0x7FFFFF          # numbers up to this are i32, all other bit patterns are f32
+    WIRE_INT_MAX = 0x7FFFFF          # numbers up to this are i32, all other bit patterns are f32
     FIELDS_MAX = 8
     PIXEL_COORDINATE_MAX = 1 << 24   # f32 pixel coordinates are clamped to this: far away
 
 # Kinds of a field. The names are what `paint/packets.py` declares.
 cdef enum FieldKind:
-    K_NUMBER = 1        # 4 bytes: i32 if |v| <= INT_MAX, else a finite f32
+    K_NUMBER = 1        # 4 bytes: i32 if |v| <= WIRE_INT_MAX, else a finite f32
     K_INDEX = 2         # the same, and a whole number >= 0
     K_RGBA = 3          # 4 bytes R, G, B, A
     K_F64 = 4
@@ -116,7 +116,7 @@ cdef inline double _f64(const uint8_t* p) noexcept nogil:
 
 
 cdef inline bint _is_int(int32_t v) noexcept nogil:
-    return -INT_MAX <= v <= INT_MAX
+    return -WIRE_INT_MAX <= v <= WIRE_INT_MAX
 
 
 cdef inline bint _f32_finite(uint32_t bits) noexcept nogil:
@@ -178,7 +178,7 @@ cdef const uint8_t* _whole(bytes packet, Py_ssize_t* n) except NULL:
 
 
 # ------------------------------------------------------------------------------- framing
-cdef class Splitter:
+cdef class FrameDecoder:
     """Bytes as they arrive -> whole packets. One per connection.
 
     After framing is lost (`broken`), everything more is ignored; packets before it still count.
@@ -230,9 +230,9 @@ def split(bytes data not None):
 
     Raises ProtocolError for anything else.
     """
-    cdef Splitter splitter = Splitter()
-    cdef list packets = splitter.feed(data)
-    if splitter.broken or len(splitter.rest):
+    cdef FrameDecoder decoder = FrameDecoder()
+    cdef list packets = decoder.feed(data)
+    if decoder.broken or len(decoder.rest):
         raise ProtocolError("not a whole number of packets")
     return packets
 
@@ -436,7 +436,7 @@ cdef int _check_tail(const Layout* row, const uint8_t* p, Py_ssize_t n) noexcept
     for i in range(count):
         if not _number(p + 4 * i, &value):
             return F_FINITE
-        if value < 0 or value > INT_MAX or value != floor(value):
+        if value < 0 or value > WIRE_INT_MAX or value != floor(value):
             return F_INDEX
         if row.tail == T_INDICES_DESCENDING:
             if value >= before:
@@ -697,14 +697,14 @@ cdef bytes _encode_field(int kind, value):
         return np.array(value, "<f8").tobytes()
     if kind == K_NUMBER and isinstance(value, (float, np.floating)):
         return np.array(value, "<f4").tobytes()
-    if kind != K_I32 and not -INT_MAX <= value <= INT_MAX:
+    if kind != K_I32 and not -WIRE_INT_MAX <= value <= WIRE_INT_MAX:
         raise ProtocolError(FAULTS[F_RANGE])
     return np.array(value, "<i4").tobytes()
 
 
 cdef bytes _encode_whole(values):
     array = np.asarray(values)
-    if array.size and (array.min() < -INT_MAX or array.max() > INT_MAX):
+    if array.size and (array.min() < -WIRE_INT_MAX or array.max() > WIRE_INT_MAX):
         raise ProtocolError(FAULTS[F_RANGE])
     return np.ascontiguousarray(array, "<i4").tobytes()
 
@@ -908,7 +908,7 @@ cdef extern from "<sys/socket.h>" nogil:
 
 cdef enum:
     GAPS = 64           # pieces of one sendmsg; who spoke more often gets a copy
-    COPIES = 16         # bytes that are copied to one peer in a unit of work, see `budget.py`
+    COPIES = 16         # bytes that are copied to one peer in a unit of work, see `engine/budget.py`
 
 cdef struct Target:     # plain memory, so that sockets are written without the GIL
     int fd
@@ -917,7 +917,7 @@ cdef struct Target:     # plain memory, so that sockets are written without the 
     size_t total
     ssize_t sent
     bint spoke
-    void* subscription  # borrowed: the relay's table holds it
+    void* subscription  # borrowed: the broadcast's table holds it
     const char* framed  # what to send instead, as WebSocket messages; NULL: the turn as it is
 
 
@@ -927,101 +927,101 @@ cdef struct Part:               # bytes [start, end) of a turn were said by the 
     size_t end
 
 
-cdef class Turn:
+cdef class FlushSet:
     """What is new since the last flush. The order of a flush is: seal · commit · release.
 
     `seal` closes the turn: what comes after it belongs to the next. Only when the journal has
     committed what the turn holds may its bytes be released to the peers.
     """
 
-    cdef list relays, outboxes
+    cdef list broadcasts, send_queues
     cdef int64_t next_id
     cdef readonly object notify
-    cdef readonly int64_t sends         # system calls of `deliver` so far
-    cdef readonly int64_t dropped       # bytes that relays have not given to who lags
-    cdef readonly Py_ssize_t size       # bytes that relays hold for the next flush
-    cdef public int64_t spent           # units of work so far, see `budget.py`
+    cdef readonly int64_t sends         # system calls of `send_committed` so far
+    cdef readonly int64_t dropped       # bytes that broadcasts have not given to who lags
+    cdef readonly Py_ssize_t size       # bytes that broadcasts hold for the next flush
+    cdef public int64_t spent           # units of work so far, see `engine/budget.py`
 
     def __cinit__(self, notify=None):
         """notify: called without arguments when the first thing of a turn arrives."""
-        self.relays = []
-        self.outboxes = []
+        self.broadcasts = []
+        self.send_queues = []
         self.notify = notify
 
     @property
     def pending(self) -> bool:
         """Is there anything to flush?"""
-        return bool(self.relays or self.outboxes)
+        return bool(self.broadcasts or self.send_queues)
 
     cdef _announce(self):
-        if self.notify is not None and not self.relays and not self.outboxes:
+        if self.notify is not None and not self.broadcasts and not self.send_queues:
             self.notify()
 
-    def deliver(self):
+    def send_committed(self):
         """Close and release the turn, whose journal is committed: send it to the sockets.
 
         Peers that have nothing else waiting are sent their share at once, without the GIL and
-        without a copy. Returns the outboxes that have something to `take`.
+        without a copy. Returns the send_queues that have something to `take`.
         """
-        cdef Outbox outbox
-        cdef list outboxes = self._end(True)
-        for outbox in outboxes:
-            outbox.release()
-        return outboxes
+        cdef SendQueue send_queue
+        cdef list send_queues = self._end(True)
+        for send_queue in send_queues:
+            send_queue.release()
+        return send_queues
 
     def seal(self):
-        """Close the turn. Returns the outboxes to release once the journal is committed."""
+        """Close the turn. Returns the send_queues to release once the journal is committed."""
         return self._end(False)
 
     cdef list _end(self, bint direct):
         """Give every peer its share; direct: of those that can be sent to at once, by sending."""
-        cdef Relay relay
-        cdef Outbox outbox
-        cdef list outboxes
+        cdef Broadcast broadcast
+        cdef SendQueue send_queue
+        cdef list send_queues
         notify, self.notify = self.notify, None
         try:
-            for relay in self.relays:
+            for broadcast in self.broadcasts:
                 if direct:
-                    relay._deliver()
+                    broadcast._deliver()
                 else:
-                    relay._distribute()
+                    broadcast._distribute()
         finally:
             self.notify = notify
-        self.relays = []
+        self.broadcasts = []
         self.size = 0
-        outboxes = self.outboxes
-        self.outboxes = []
-        for outbox in outboxes:
-            outbox._seal()
-        return outboxes
+        send_queues = self.send_queues
+        self.send_queues = []
+        for send_queue in send_queues:
+            send_queue._seal()
+        return send_queues
 
 
 cdef class Subscription:
-    """What one peer has had of one relay."""
+    """What one peer has had of one broadcast."""
 
-    cdef Relay relay
-    cdef Outbox outbox
-    cdef size_t cursor                   # bytes of the relay's turn that are dealt with
-    cdef int64_t spoke                   # the relay's turn in which this peer last said something
+    cdef Broadcast broadcast
+    cdef SendQueue send_queue
+    cdef size_t cursor                   # bytes of the broadcast's turn that are dealt with
+    cdef int64_t spoke                   # the broadcast's turn in which this peer last said something
 
-    def __cinit__(self, Relay relay not None, Outbox outbox not None):
-        self.relay = relay
-        self.outbox = outbox
-        self.cursor = relay.length
+    def __cinit__(self, Broadcast broadcast not None, SendQueue send_queue not None):
+        self.broadcast = broadcast
+        self.send_queue = send_queue
+        self.cursor = broadcast.length
 
     cdef bint _whole(self):
         """Is the peer to be given all of the turn?"""
-        return self.cursor == 0 and self.spoke != self.relay.number
+        return self.cursor == 0 and self.spoke != self.broadcast.number
 
 
-cdef class Relay:
+cdef class Broadcast:
     """What is said to the members of one lobby or channel in one turn, in order, bytes once.
 
     drop_above: peers for whom more bytes than this are queued already are not given the turn,
     since they can do without; 0: everybody is given everything.
     """
 
-    cdef Turn turn
+    cdef FlushSet turn
     cdef uint8_t* buffer
     cdef size_t length, capacity
     cdef Part* parts
@@ -1030,9 +1030,9 @@ cdef class Relay:
     cdef Target* targets
     cdef Py_ssize_t target_capacity
     cdef readonly Py_ssize_t drop_above
-    cdef dict subscriptions             # by the ID of their outbox
+    cdef dict subscriptions             # by the ID of their send_queue
 
-    def __cinit__(self, Turn turn not None, Py_ssize_t drop_above=0):
+    def __cinit__(self, FlushSet turn not None, Py_ssize_t drop_above=0):
         self.turn = turn
         self.drop_above = drop_above
         self.subscriptions = {}
@@ -1043,7 +1043,7 @@ cdef class Relay:
         free(self.parts)
         free(self.targets)
 
-    def put(self, bytes data not None, Outbox sender=None):
+    def publish(self, bytes data not None, SendQueue sender=None):
         """Whole packets for every member but the sender; for all of them when there is none.
 
         Raises MemoryError.
@@ -1055,7 +1055,7 @@ cdef class Relay:
         cdef Subscription subscription
         if self.length == 0:
             self.turn._announce()
-            self.turn.relays.append(self)
+            self.turn.broadcasts.append(self)
         if self.length + n > self.capacity:
             capacity = 2 * (self.length + n)
             grown = realloc(self.buffer, capacity)
@@ -1073,7 +1073,7 @@ cdef class Relay:
         memcpy(self.buffer + self.length, PyBytes_AS_STRING(data), n)
         if sender is not None:
             subscription = sender.lobby
-            if subscription is None or subscription.relay is not self:
+            if subscription is None or subscription.broadcast is not self:
                 subscription = self.subscriptions.get(owner)
             if subscription is not None:
                 subscription.spoke = self.number
@@ -1089,7 +1089,7 @@ cdef class Relay:
     cdef bytes _share(self, Subscription subscription):
         """What this peer has not yet been given of the turn, without its own parts."""
         cdef size_t start = subscription.cursor, total = 0, begin
-        cdef int64_t own = subscription.outbox.id
+        cdef int64_t own = subscription.send_queue.id
         cdef Py_ssize_t i
         cdef bytes out
         cdef uint8_t* q
@@ -1117,26 +1117,26 @@ cdef class Relay:
 
     cdef bytes _give(self, Subscription subscription, bytes everything):
         """Stage a peer's share; everything: the shared object, made when it is needed."""
-        cdef Outbox outbox = subscription.outbox
-        if self.drop_above and outbox.queued > self.drop_above:
+        cdef SendQueue send_queue = subscription.send_queue
+        if self.drop_above and send_queue.queued > self.drop_above:
             self.turn.dropped += self.length - subscription.cursor
         elif subscription._whole():
             if everything is None:
                 everything = PyBytes_FromStringAndSize(<char*>self.buffer, self.length)
-            outbox._stage((everything,), self.length)
+            send_queue._stage((everything,), self.length)
         else:
-            outbox._collect(subscription)
+            send_queue._collect(subscription)
         subscription.cursor = 0
         return everything
 
     cdef _deliver(self):
         """Send every member what it has not had; stage it for those who cannot be sent to."""
         cdef Subscription subscription
-        cdef Outbox outbox
+        cdef SendQueue send_queue
         cdef bytes everything = None, share, data
         cdef Py_ssize_t count = 0, i
         cdef Target* target
-        cdef dict framed = {}           # kind of framing, or an outbox's ID -> messages
+        cdef dict framed = {}           # kind of framing, or an send_queue's ID -> messages
         if <Py_ssize_t>len(self.subscriptions) > self.target_capacity:
             self.target_capacity = 2 * len(self.subscriptions)
             target = <Target*>realloc(self.targets, self.target_capacity * sizeof(Target))
@@ -1145,16 +1145,16 @@ cdef class Relay:
                 raise MemoryError
             self.targets = target
         for subscription in self.subscriptions.values():
-            outbox = subscription.outbox
-            if outbox._is_direct():
+            send_queue = subscription.send_queue
+            if send_queue._is_direct():
                 target = &self.targets[count]
-                target.fd = outbox.fd
-                target.id = outbox.id
+                target.fd = send_queue.fd
+                target.id = send_queue.id
                 target.start = subscription.cursor
                 target.spoke = subscription.spoke == self.number
                 target.subscription = <void*>subscription
                 target.framed = NULL
-                if outbox.framing:
+                if send_queue.framing:
                     data = self._framed(subscription, framed)
                     target.framed = PyBytes_AS_STRING(data)
                     target.total = PyBytes_GET_SIZE(data)
@@ -1170,30 +1170,30 @@ cdef class Relay:
             target = &self.targets[i]
             if target.sent < <ssize_t>target.total:
                 subscription = <Subscription>target.subscription
-                outbox = subscription.outbox
-                outbox.direct = False      # the rest begins inside a packet: nothing may be shed
+                send_queue = subscription.send_queue
+                send_queue.direct = False      # the rest begins inside a packet: nothing may be drop_broadcasts
                 if target.framed != NULL:
-                    outbox.rest = target.framed[target.sent:target.total]
-                    outbox._stage(b"", 0)
+                    send_queue.rest = target.framed[target.sent:target.total]
+                    send_queue._stage(b"", 0)
                     continue
                 subscription.cursor = target.start
                 share = self._share(subscription)
                 subscription.cursor = 0
-                outbox._stage(share[target.sent:], len(share) - target.sent)
+                send_queue._stage(share[target.sent:], len(share) - target.sent)
         self._begin_anew()
 
     cdef bytes _framed(self, Subscription subscription, dict framed):
         """A peer's share as messages, made once for all who get everything."""
-        cdef Outbox outbox = subscription.outbox
+        cdef SendQueue send_queue = subscription.send_queue
         cdef bint whole = subscription._whole()
-        key = -outbox.framing if whole else outbox.id
+        key = -send_queue.framing if whole else send_queue.id
         cdef bytes data = framed.get(key)
         if data is None:
             if whole:
                 data = PyBytes_FromStringAndSize(<char*>self.buffer, self.length)
             else:
                 data = self._share(subscription)
-            data = websocket_messages(data) if outbox.framing == 1 else websocket_texts(data)
+            data = websocket_messages(data) if send_queue.framing == 1 else websocket_texts(data)
             framed[key] = data
         return data
 
@@ -1248,20 +1248,20 @@ cdef class Relay:
             self.capacity = 0
 
 
-cdef class Outbox:
+cdef class SendQueue:
     """What one peer has still to be sent, in the order in which it came to be.
 
     Three kinds of things stand in the queue: private bytes; bytes relayed in a lobby or a channel,
-    which `shed` may drop because a replay of the canvas can take their place; and calls, made when
+    which `drop_broadcasts` may drop because a replay of the canvas can take their place; and calls, made when
     everything before them has been taken. Sizes are in bytes.
 
     A peer is attached to one lobby, whose packets and its private ones keep their order, and
     subscribed to any number of channels.
     """
 
-    cdef Turn turn
+    cdef FlushSet turn
     cdef Subscription lobby
-    cdef dict channels                   # relay -> subscription
+    cdef dict channels                   # broadcast -> subscription
     cdef readonly int64_t id
     cdef public int fd                   # of the socket, or -1: everything goes through `take`
     cdef public bint direct              # the transport holds nothing: the socket may be written
@@ -1273,7 +1273,7 @@ cdef class Outbox:
     cdef readonly Py_ssize_t queued      # private and relayed
     cdef readonly Py_ssize_t replaying   # of replays: no sign of slowness
 
-    def __cinit__(self, Turn turn not None):
+    def __cinit__(self, FlushSet turn not None):
         turn.next_id += 1
         self.id = turn.next_id
         self.turn = turn
@@ -1290,15 +1290,15 @@ cdef class Outbox:
     cdef _stage(self, piece, Py_ssize_t size):
         if not self.dirty:
             self.turn._announce()
-            self.turn.outboxes.append(self)
+            self.turn.send_queues.append(self)
             self.dirty = True
         self.staged.append(piece)
         self.queued += size
 
     cdef _collect(self, Subscription subscription):
-        """Take over what the relay holds for this peer up to now."""
-        cdef bytes share = subscription.relay._share(subscription)
-        subscription.cursor = subscription.relay.length
+        """Take over what the broadcast holds for this peer up to now."""
+        cdef bytes share = subscription.broadcast._share(subscription)
+        subscription.cursor = subscription.broadcast.length
         if share:
             self._stage((share,), PyBytes_GET_SIZE(share))
 
@@ -1313,8 +1313,8 @@ cdef class Outbox:
             self._collect(self.lobby)
         self._stage(data, PyBytes_GET_SIZE(data))
 
-    def push_replay(self, list chunks not None):
-        """The state of a canvas as packets; chunks may be shared with other outboxes."""
+    def send_snapshot(self, list chunks not None):
+        """The state of a canvas as packets; chunks may be shared with other send_queues."""
         cdef bytes chunk
         if self.lobby is not None:
             self._collect(self.lobby)
@@ -1322,52 +1322,52 @@ cdef class Outbox:
             self._stage([chunk], 0)
             self.replaying += PyBytes_GET_SIZE(chunk)
 
-    def push_call(self, call):
+    def call_when_sent(self, call):
         """`call()` is made by `take` when all that stands before it has been taken."""
         if self.lobby is not None:
             self._collect(self.lobby)
         self._stage(call, 0)
 
-    def push_urgent(self, bytes data not None):
+    def send_first(self, bytes data not None):
         """Past the queue and past the journal: for what must be said while neither can move."""
         self.ready.appendleft(data)
         self.queued += PyBytes_GET_SIZE(data)
 
-    def attach(self, Relay relay not None):
-        """From now on get what is put into this lobby's relay, and no more of the last one's."""
+    def attach(self, Broadcast broadcast not None):
+        """From now on get what is put into this lobby's broadcast, and no more of the last one's."""
         self.detach()
-        self.lobby = Subscription(relay, self)
-        relay.subscriptions[self.id] = self.lobby
+        self.lobby = Subscription(broadcast, self)
+        broadcast.subscriptions[self.id] = self.lobby
 
     def detach(self):
-        """Get what the lobby's relay has for this peer up to now, and nothing more."""
+        """Get what the lobby's broadcast has for this peer up to now, and nothing more."""
         if self.lobby is not None:
             self._collect(self.lobby)
-            del self.lobby.relay.subscriptions[self.id]
+            del self.lobby.broadcast.subscriptions[self.id]
             self.lobby = None
 
-    def subscribe(self, Relay relay not None):
-        """From now on get what is put into this channel's relay, too."""
+    def subscribe(self, Broadcast broadcast not None):
+        """From now on get what is put into this channel's broadcast, too."""
         cdef Subscription subscription
-        if relay not in self.channels:
-            subscription = Subscription(relay, self)
-            self.channels[relay] = relay.subscriptions[self.id] = subscription
+        if broadcast not in self.channels:
+            subscription = Subscription(broadcast, self)
+            self.channels[broadcast] = broadcast.subscriptions[self.id] = subscription
 
-    def unsubscribe(self, Relay relay not None):
-        """Get what the channel's relay has for this peer up to now, and nothing more."""
-        cdef Subscription subscription = self.channels.pop(relay, None)
+    def unsubscribe(self, Broadcast broadcast not None):
+        """Get what the channel's broadcast has for this peer up to now, and nothing more."""
+        cdef Subscription subscription = self.channels.pop(broadcast, None)
         if subscription is not None:
             self._collect(subscription)
-            del relay.subscriptions[self.id]
+            del broadcast.subscriptions[self.id]
 
     def drop(self):
         """The peer is gone: it is given nothing more, and nothing is kept for it."""
-        cdef Relay relay
+        cdef Broadcast broadcast
         if self.lobby is not None:
-            self.lobby.relay.subscriptions.pop(self.id, None)
+            self.lobby.broadcast.subscriptions.pop(self.id, None)
             self.lobby = None
-        for relay in self.channels:
-            relay.subscriptions.pop(self.id, None)
+        for broadcast in self.channels:
+            broadcast.subscriptions.pop(self.id, None)
         self.channels = {}
         self.staged = []
         self.sealed = []
@@ -1380,7 +1380,7 @@ cdef class Outbox:
         """Is this peer given what a lobby says?"""
         return self.lobby is not None
 
-    def shed(self):
+    def drop_broadcasts(self):
         """Detach, and drop all relayed bytes and replays. Returns how many bytes were dropped.
 
         Private packets and calls stay. The peer needs a replay before it is attached again.

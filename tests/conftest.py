@@ -10,7 +10,7 @@ import hypothesis
 import pytest
 import uvloop
 
-from polypaint.server import Server
+from polypaint.runtime.server import Server
 from polypaint.settings import load
 
 from .peers import Raw

@@ -25,7 +25,7 @@ class Raw:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
         self.socket.settimeout(15)
         self.socket.connect((host, int(port)))
-        self.splitter = _codec.Splitter()
+        self.decoder = _codec.FrameDecoder()
         self.packets: list[bytes] = []
         self.name = b""
         Raw.all.append(self)
@@ -46,7 +46,7 @@ class Raw:
             data = self.socket.recv(1 << 16)
             if not data:
                 return b""
-            self.packets += self.splitter.feed(data)
+            self.packets += self.decoder.feed(data)
 
     def login(self, name: str, *, new: bool = True) -> "Raw":
         self.name = name.encode()

@@ -4,7 +4,8 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from polypaint.admission import (
+from polypaint.engine.quota import KEYS_MAX, Quota
+from polypaint.identity.admission import (
     ACCOUNT_DELAY_S_MAX,
     ACCOUNT_FREE,
     ACCOUNT_WAITING_MAX,
@@ -18,7 +19,6 @@ from polypaint.admission import (
     Admission,
     origin,
 )
-from polypaint.quota import KEYS_MAX, Quota
 
 CHECK_S = 0.25
 

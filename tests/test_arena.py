@@ -12,7 +12,7 @@ from polypaint.bots.tanks import Driver
 from polypaint.client.tanks import SHOWN_LATE_S, Field, Vehicle
 from polypaint.tanks.arena import STEP_S, Arena, replay
 from polypaint.tanks.maps import CELL, MAPS
-from polypaint.tanks.tanks import JITTER_S, TANKS
+from polypaint.tanks.vehicles import JITTER_S, TANKS
 
 from .driving import STILL, pair, talk
 from .world import World

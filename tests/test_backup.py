@@ -30,7 +30,7 @@ def strokes_of(folder: Path, name: str) -> list[bytes]:
     data = DataFolder(folder)
 
     async def look() -> list[bytes]:
-        from polypaint.recovery import recover
+        from polypaint.runtime.recovery import recover
 
         report = await recover(data.store, data.journal)
         assert report.problems == []
@@ -152,7 +152,7 @@ async def test_what_the_journal_forgets_meanwhile_is_read_again(tmp_path, monkey
 
         code = (
             "import asyncio, sys; from pathlib import Path\n"
-            "from polypaint.recovery import recover\n"
+            "from polypaint.runtime.recovery import recover\n"
             "from polypaint.store.folder import DataFolder\n"
             "async def main():\n"
             "    data = DataFolder(Path(sys.argv[1]))\n"

@@ -1,10 +1,10 @@
-"""The work budget: a flood delays its sender, and nobody else. See `polypaint.budget`."""
+"""The work budget: a flood delays its sender, and nobody else. See `polypaint.engine.budget`."""
 
 import pytest
 
-from polypaint import budget
-from polypaint._codec import Outbox, Turn
-from polypaint.budget import SHARE, Bucket, WorkQueue
+from polypaint._codec import FlushSet, SendQueue
+from polypaint.engine import budget
+from polypaint.engine.budget import SHARE, Bucket, WorkQueue
 from polypaint.paint import packets
 from polypaint.paint.packets import CHANNEL_MESSAGE
 
@@ -14,34 +14,36 @@ from .world import Peer, World
 class Digger:
     """Has `left` pieces of work, of so many units each."""
 
-    def __init__(self, queue: WorkQueue, turn: Turn, left: int, units: int = SHARE // 4) -> None:
-        self.outbox = Outbox(turn)
+    def __init__(
+        self, queue: WorkQueue, turn: FlushSet, left: int, units: int = SHARE // 4
+    ) -> None:
+        self.send_queue = SendQueue(turn)
         self.heavy_at = float("-inf")
         self.left = left
         self.done: list[float] = []
         self._queue = queue
-        self._turn = turn
+        self._flush_set = turn
         self._units = units
 
     def work(self, now: float) -> None:
-        began, stop = self._turn.spent, self._queue.share(self, now)
-        while self.left and self._turn.spent < stop:
+        began, stop = self._flush_set.spent, self._queue.share(self, now)
+        while self.left and self._flush_set.spent < stop:
             self.left -= 1
             self.done.append(now)
-            self._turn.spent += self._units
-        if self._turn.spent - began >= SHARE:
+            self._flush_set.spent += self._units
+        if self._flush_set.spent - began >= SHARE:
             self.heavy_at = now
         if self.left:
             self._queue.defer(self, now)
 
 
 @pytest.fixture
-def turn() -> Turn:
-    return Turn()
+def turn() -> FlushSet:
+    return FlushSet()
 
 
 @pytest.fixture
-def queue(turn: Turn) -> WorkQueue:
+def queue(turn: FlushSet) -> WorkQueue:
     return WorkQueue(turn)
 
 
@@ -139,10 +141,10 @@ def test_an_error_of_one_leaves_the_queue_whole(queue, turn):
 
 def test_what_is_broadcast_counts_as_work(world):
     ada, bob = pair(world)
-    before = world.ground.turn.spent
-    ada.session.outbox.push(b"")
-    bob.session.channels["General"].relay.put(bytes(1600))
-    assert world.ground.turn.spent - before == 2 * 1600 // budget.COPIES
+    before = world.context.flush_set.spent
+    ada.session.send_queue.push(b"")
+    bob.session.channels["General"].broadcast.publish(bytes(1600))
+    assert world.context.flush_set.spent - before == 2 * 1600 // budget.COPIES
 
 
 def test_a_bucket_lends_and_says_how_long_it_takes():
@@ -172,10 +174,10 @@ def test_a_read_full_of_requests_is_handled_in_turns(world):
     request = packets.CHANNEL_FETCH.encode_request(0, b"ada")
     ada.session.receive(request * 5000, world.now)
     assert ada.session.busy  # so that nothing more is read
-    answered = world.ground.turn.spent
+    answered = world.context.flush_set.spent
     bob.session.receive(request[:7] + b"\0", world.now + 0.001)
     assert not bob.session.busy
-    assert world.ground.turn.spent - answered < SHARE
+    assert world.context.flush_set.spent - answered < SHARE
     assert len(ada.values(packets.CHANNEL_FETCH)) == 5000
 
 
@@ -185,7 +187,7 @@ def test_lines_are_handled_in_turns_too(world):
     assert session.busy
     for _ in range(300):
         world.now += 0.001
-        for _ in world.ground.work.run(world.now):
+        for _ in world.context.work.run(world.now):
             pass
     assert not session.busy
 
@@ -195,10 +197,10 @@ def test_who_says_much_is_slowed_down_and_loses_nothing(world):
     ada, bob = pair(world)
     for number in range(300):
         ada.send(CHANNEL_MESSAGE, f"General;{number}")
-    heard = len(bob.values(CHANNEL_MESSAGE))
-    assert 90 <= heard <= 110
+    after_read = len(bob.values(CHANNEL_MESSAGE))
+    assert 90 <= after_read <= 110
     world.advance(1.0)
-    assert len(bob.values(CHANNEL_MESSAGE)) - heard <= 11
+    assert len(bob.values(CHANNEL_MESSAGE)) - after_read <= 11
     world.advance(60.0)
     said = [text for (text,) in bob.values(CHANNEL_MESSAGE)]
     assert said == [f"General;{number}" for number in range(300)]
@@ -219,7 +221,7 @@ def test_nobody_is_closed_for_what_others_say(world):
             ada.send(CHANNEL_MESSAGE, "General;" + "x" * 60_000)
         world.advance(60.0)
     assert not bob.session.closing
-    assert bob.session.outbox.queued < 2 * packets.DATA_BYTES_MAX + 256 * 1024
+    assert bob.session.send_queue.queued < 2 * packets.DATA_BYTES_MAX + 256 * 1024
     bob.reads = True
     bob.send(packets.CHANNEL_FETCH)
     ada.send(CHANNEL_MESSAGE, "General;are you?")
@@ -231,7 +233,7 @@ def test_what_is_said_is_one_object_for_all_who_hear_it(world):
     for peer in people:
         peer.reads = False
     people[0].send(CHANNEL_MESSAGE, "General;hello")
-    taken = [peer.session.outbox.take(1000) for peer in people[1:]]
+    taken = [peer.session.send_queue.take(1000) for peer in people[1:]]
     assert taken[0].endswith(b"General;hello")
     assert taken[0] is taken[1] is taken[2]
 

@@ -436,7 +436,7 @@ def test_who_lags_sees_the_same_in_fewer_packets(mode, seed):
     parts = _codec.split(told)
     for begin, end in zip([0, *cuts], [*cuts, len(parts)], strict=True):
         whole = b"".join(parts[begin:end])
-        left = _codec.coalesced(whole, packets.PASSING)
+        left = _codec.coalesced(whole, packets.COALESCING)
         dropped += len(whole) - len(left)
         for packet in _codec.split(left):
             seen.apply(packet)
@@ -447,15 +447,15 @@ def test_who_lags_sees_the_same_in_fewer_packets(mode, seed):
 def test_only_whole_packets_are_coalesced():
     move = packets.UPDATE_SELECTION.encode_request(7, b"ada", 1, 2, 3, 4, 5)
     other = packets.UPDATE_SELECTION.encode_request(7, b"bob", 1, 2, 3, 4, 5)
-    assert _codec.coalesced(move + other + move, packets.PASSING) == other + move
-    assert _codec.coalesced(b"", packets.PASSING) == b""
+    assert _codec.coalesced(move + other + move, packets.COALESCING) == other + move
+    assert _codec.coalesced(b"", packets.COALESCING) == b""
     alone = move + other
-    assert _codec.coalesced(alone, packets.PASSING) is alone
+    assert _codec.coalesced(alone, packets.COALESCING) is alone
     for wrong in (move[:-1], move + b"\0", b"\0" * 8):
         with pytest.raises(_codec.ProtocolError, match="whole number"):
-            _codec.coalesced(wrong, packets.PASSING)
+            _codec.coalesced(wrong, packets.COALESCING)
     short = b"\x0a\0" + bytes([packets.REPLACE_STROKE.id]) + bytes(7)
     with pytest.raises(_codec.ProtocolError):
-        _codec.coalesced(short, packets.PASSING)
+        _codec.coalesced(short, packets.COALESCING)
     with pytest.raises(ValueError, match="256"):
         _codec.coalesced(move, b"")

@@ -178,7 +178,7 @@ async def test_a_seat_that_is_taken_over_is_not_taken_back(tmp_path):
                 assert mine.ended == first.closed
                 with pytest.raises(ConnectionClosed, match="another connection"):
                     await mine.changed()
-                await until(lambda: server.ground.connections == 1)
+                await until(lambda: server.context.connections == 1)
                 assert not again.ended
                 await again.leave()
 

@@ -1,4 +1,4 @@
-"""The codec against the oracle: vectors, chunkings, mutations, round trips; and the outboxes."""
+"""The codec against the oracle: vectors, chunkings, mutations, round trips; the send queues."""
 
 import json
 import random
@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polypaint import _codec
-from polypaint._codec import Codec, Outbox, Relay, Splitter, Turn
+from polypaint._codec import Broadcast, Codec, FlushSet, FrameDecoder, SendQueue
 from polypaint.errors import ProtocolError
 from polypaint.paint.packets import CODEC, PACKETS, When
 
@@ -70,10 +70,10 @@ def test_vector(vector):
 
 @pytest.mark.parametrize("stream", VECTORS["streams"], ids=lambda v: v["name"])
 def test_stream(stream):
-    splitter = Splitter()
-    packets = [p for chunk in stream["chunks_hex"] for p in splitter.feed(bytes.fromhex(chunk))]
+    decoder = FrameDecoder()
+    packets = [p for chunk in stream["chunks_hex"] for p in decoder.feed(bytes.fromhex(chunk))]
     assert packets == [bytes.fromhex(p) for p in stream["packets_hex"]]
-    assert splitter.pending == 0
+    assert decoder.pending == 0
 
 
 def test_every_type_has_a_name_of_the_specification():
@@ -93,44 +93,44 @@ def make(type_id: int, data: bytes, name: bytes = b"ada") -> bytes:
 def test_any_chunking_gives_the_same_packets(bodies, data):
     packets = [make(i % 34, body) for i, body in enumerate(bodies)]
     stream = b"".join(packets)
-    splitter, received = Splitter(), []
+    decoder, received = FrameDecoder(), []
     while stream:
         cut = data.draw(st.integers(1, len(stream)))
-        received += splitter.feed(stream[:cut])
+        received += decoder.feed(stream[:cut])
         stream = stream[cut:]
     assert received == packets
-    assert not splitter.broken
+    assert not decoder.broken
 
 
 @given(st.binary(max_size=400), st.data())
 @settings(max_examples=300)
 def test_garbage_is_split_as_the_oracle_splits_it(stream, data):
-    splitter, received, rest = Splitter(), [], stream
+    decoder, received, rest = FrameDecoder(), [], stream
     while rest:
         cut = data.draw(st.integers(1, len(rest)))
-        received += splitter.feed(rest[:cut])
+        received += decoder.feed(rest[:cut])
         rest = rest[cut:]
     packets, left, lost = oracle.frames(stream)
-    assert (received, splitter.broken) == (packets, lost)
+    assert (received, decoder.broken) == (packets, lost)
     if not lost:
-        assert splitter.pending == len(left)
+        assert decoder.pending == len(left)
 
 
 def test_one_byte_at_a_time_the_largest_packet():
     packet = make(10, bytes(65535 - 11))
-    splitter = Splitter()
+    decoder = FrameDecoder()
     for at in range(len(packet) - 1):
-        assert splitter.feed(packet[at : at + 1]) == []
-    assert splitter.pending == 65534
-    assert splitter.feed(packet[-1:]) == [packet]
+        assert decoder.feed(packet[at : at + 1]) == []
+    assert decoder.pending == 65534
+    assert decoder.feed(packet[-1:]) == [packet]
 
 
 def test_after_framing_is_lost_nothing_is_held():
-    splitter = Splitter()
-    assert splitter.feed(make(5, b"") + b"\x07\0" + bytes(50)) == [make(5, b"")]
-    assert splitter.broken
-    assert splitter.feed(bytes(100_000)) == []
-    assert splitter.pending == 0
+    decoder = FrameDecoder()
+    assert decoder.feed(make(5, b"") + b"\x07\0" + bytes(50)) == [make(5, b"")]
+    assert decoder.broken
+    assert decoder.feed(bytes(100_000)) == []
+    assert decoder.pending == 0
 
 
 def test_split_wants_whole_packets():
@@ -343,27 +343,27 @@ class Model:
     """What each peer must have received in the end, kept naively."""
 
     def __init__(self) -> None:
-        self.turn = Turn()
-        self.relay = Relay(self.turn)
-        self.outboxes = [Outbox(self.turn) for _ in range(4)]
+        self.flush_set = FlushSet()
+        self.broadcast = Broadcast(self.flush_set)
+        self.send_queues = [SendQueue(self.flush_set) for _ in range(4)]
         self.expected = [b""] * 4
         self.received = [b""] * 4
         self.inside = [False] * 4
-        self.channel = Relay(self.turn)
+        self.channel = Broadcast(self.flush_set)
         self.chatting = [False] * 4
         self.said = [b""] * 4
 
     def flush(self, limit: int) -> None:
-        for outbox in self.turn.seal():
-            outbox.release()
-        for i, outbox in enumerate(self.outboxes):
-            self.received[i] += outbox.take(limit)
+        for send_queue in self.flush_set.seal():
+            send_queue.release()
+        for i, send_queue in enumerate(self.send_queues):
+            self.received[i] += send_queue.take(limit)
 
     def drain(self) -> None:
         self.flush(1 << 20)
-        for i, outbox in enumerate(self.outboxes):
-            while outbox.takeable:
-                self.received[i] += outbox.take(1 << 20)
+        for i, send_queue in enumerate(self.send_queues):
+            while send_queue.takeable:
+                self.received[i] += send_queue.take(1 << 20)
 
 
 @pytest.mark.parametrize("seed", range(200))
@@ -377,78 +377,78 @@ def test_everybody_gets_everything_but_their_own_in_order(seed):
             ("put", "put", "put", "push", "in", "out", "flush", "replay", "nobody", "say", "chat")
         )
         if action == "put" and model.inside[i]:
-            model.relay.put(data, model.outboxes[i])
+            model.broadcast.publish(data, model.send_queues[i])
             for k in range(4):
                 if k != i and model.inside[k]:
                     model.expected[k] += data
         elif action == "say":
             said = make(11, bytes([step]) * rng.randint(0, 40))
-            model.channel.put(said, model.outboxes[i])
+            model.channel.publish(said, model.send_queues[i])
             for k in range(4):
                 if k != i and model.chatting[k]:
                     model.said[k] += said
         elif action == "chat":
-            box = model.outboxes[i]
+            box = model.send_queues[i]
             (box.unsubscribe if model.chatting[i] else box.subscribe)(model.channel)
             model.chatting[i] = not model.chatting[i]
         elif action == "nobody":
-            model.relay.put(data)
+            model.broadcast.publish(data)
             for k in range(4):
                 if model.inside[k]:
                     model.expected[k] += data
         elif action == "push":
-            model.outboxes[i].push(data)
+            model.send_queues[i].push(data)
             model.expected[i] += data
         elif action == "replay":
-            model.outboxes[i].push_replay([data, data])
+            model.send_queues[i].send_snapshot([data, data])
             model.expected[i] += 2 * data
         elif action == "in":
-            model.outboxes[i].attach(model.relay)
+            model.send_queues[i].attach(model.broadcast)
             model.inside[i] = True
         elif action == "out":
-            model.outboxes[i].detach()
+            model.send_queues[i].detach()
             model.inside[i] = False
         elif action == "flush":
             model.flush(rng.choice((1, 100, 1 << 16)))
         assert all(
-            o.attached == inside for o, inside in zip(model.outboxes, model.inside, strict=True)
+            o.attached == inside for o, inside in zip(model.send_queues, model.inside, strict=True)
         )
     model.drain()
     for i, received in enumerate(model.received):
         packets = _codec.split(received)
         assert b"".join(p for p in packets if p[2] != 11) == model.expected[i]
         assert b"".join(p for p in packets if p[2] == 11) == model.said[i]
-    assert all(o.queued == 0 and o.replaying == 0 for o in model.outboxes)
+    assert all(o.queued == 0 and o.replaying == 0 for o in model.send_queues)
 
 
 def test_those_who_said_nothing_share_one_object():
     model = Model()
-    for outbox in model.outboxes:
-        outbox.attach(model.relay)
-    model.relay.put(make(1, b"a"), model.outboxes[0])
-    model.relay.put(make(1, b"b"), model.outboxes[0])
-    for outbox in model.turn.seal():
-        outbox.release()
-    first, second = model.outboxes[1].take(100), model.outboxes[2].take(100)
+    for send_queue in model.send_queues:
+        send_queue.attach(model.broadcast)
+    model.broadcast.publish(make(1, b"a"), model.send_queues[0])
+    model.broadcast.publish(make(1, b"b"), model.send_queues[0])
+    for send_queue in model.flush_set.seal():
+        send_queue.release()
+    first, second = model.send_queues[1].take(100), model.send_queues[2].take(100)
     assert first is second
-    assert model.outboxes[0].take(100) == b""
+    assert model.send_queues[0].take(100) == b""
 
 
 def test_who_lags_is_not_given_what_a_channel_says():
-    turn = Turn()
-    channel = Relay(turn, drop_above=100)
-    lags, reads = Outbox(turn), Outbox(turn)
+    turn = FlushSet()
+    channel = Broadcast(turn, drop_above=100)
+    lags, reads = SendQueue(turn), SendQueue(turn)
     for box in (lags, reads):
         box.subscribe(channel)
         box.subscribe(channel)
     lags.push(bytes(101))
-    channel.put(make(10, b"said"))
+    channel.publish(make(10, b"said"))
     for box in turn.seal():
         box.release()
     assert reads.take(1000) == make(10, b"said")
     assert lags.take(1000) == bytes(101)
     assert turn.dropped == len(make(10, b"said"))
-    channel.put(make(10, b"again"))
+    channel.publish(make(10, b"again"))
     for box in turn.seal():
         box.release()
     assert lags.take(1000) == make(10, b"again")
@@ -456,20 +456,20 @@ def test_who_lags_is_not_given_what_a_channel_says():
 
 def test_the_turn_knows_how_much_is_copied_and_waits():
     model = Model()
-    for box in model.outboxes:
-        box.attach(model.relay)
-    model.relay.put(bytes(100), model.outboxes[0])
-    assert (model.turn.size, model.turn.spent) == (100, 400 // 16)
+    for box in model.send_queues:
+        box.attach(model.broadcast)
+    model.broadcast.publish(bytes(100), model.send_queues[0])
+    assert (model.flush_set.size, model.flush_set.spent) == (100, 400 // 16)
     model.drain()
-    assert (model.turn.size, model.turn.spent) == (0, 400 // 16)
+    assert (model.flush_set.size, model.flush_set.spent) == (0, 400 // 16)
 
 
 def test_nothing_is_taken_before_it_is_released():
     model = Model()
-    box = model.outboxes[0]
+    box = model.send_queues[0]
     box.push(b"x")
     assert not box.takeable
-    sealed = model.turn.seal()
+    sealed = model.flush_set.seal()
     box.push(b"y")
     assert sealed == [box]
     assert not box.takeable
@@ -479,43 +479,43 @@ def test_nothing_is_taken_before_it_is_released():
 
 
 def test_nothing_is_kept_for_a_peer_that_is_gone():
-    turn = Turn()
-    lobby, channel = Relay(turn), Relay(turn)
-    gone, here = Outbox(turn), Outbox(turn)
-    for outbox in (gone, here):
-        outbox.attach(lobby)
-        outbox.subscribe(channel)
+    turn = FlushSet()
+    lobby, channel = Broadcast(turn), Broadcast(turn)
+    gone, here = SendQueue(turn), SendQueue(turn)
+    for send_queue in (gone, here):
+        send_queue.attach(lobby)
+        send_queue.subscribe(channel)
     packet = make(12, bytes(4))
     gone.push(packet)
-    gone.push_replay([packet])
+    gone.send_snapshot([packet])
     for sealed in turn.seal():
         sealed.release()
-    lobby.put(packet)
+    lobby.publish(packet)
     gone.push(packet)
-    gone.push_call(lambda: pytest.fail("nobody is there"))
+    gone.call_when_sent(lambda: pytest.fail("nobody is there"))
     gone.drop()
-    channel.put(packet)
-    lobby.put(packet)
+    channel.publish(packet)
+    lobby.publish(packet)
     for sealed in turn.seal():
         sealed.release()
     assert (gone.queued, gone.replaying, gone.attached, gone.takeable) == (0, 0, False, False)
     assert gone.take(1 << 20) == b""
     assert here.take(1 << 20) == packet * 3
     gone.attach(lobby)
-    lobby.put(packet)
+    lobby.publish(packet)
     turn.seal()[0].release()
 
 
 def test_shed_drops_what_a_replay_replaces():
     model = Model()
-    box, other = model.outboxes[:2]
-    box.attach(model.relay)
+    box, other = model.send_queues[:2]
+    box.attach(model.broadcast)
     calls = []
-    model.relay.put(make(1, b"relayed"), other)
+    model.broadcast.publish(make(1, b"relayed"), other)
     box.push(b"private")
-    box.push_replay([b"replay"])
-    box.push_call(lambda: calls.append(1))
-    assert box.shed() == len(make(1, b"relayed")) + len(b"replay")
+    box.send_snapshot([b"replay"])
+    box.call_when_sent(lambda: calls.append(1))
+    assert box.drop_broadcasts() == len(make(1, b"relayed")) + len(b"replay")
     assert not box.attached
     assert (box.queued, box.replaying) == (7, 0)
     model.drain()
@@ -525,20 +525,20 @@ def test_shed_drops_what_a_replay_replaces():
 
 def test_urgent_bytes_pass_everything():
     model = Model()
-    model.outboxes[0].push(b"later")
-    model.outboxes[0].push_urgent(b"now")
-    assert model.outboxes[0].take(100) == b"now"
+    model.send_queues[0].push(b"later")
+    model.send_queues[0].send_first(b"now")
+    assert model.send_queues[0].take(100) == b"now"
     model.drain()
     assert model.received[0] == b"later"
 
 
 def test_the_turn_says_when_something_is_new():
     told = []
-    turn = Turn(lambda: told.append(1))
-    relay, box, other = Relay(turn), Outbox(turn), Outbox(turn)
-    box.attach(relay)
+    turn = FlushSet(lambda: told.append(1))
+    broadcast, box, other = Broadcast(turn), SendQueue(turn), SendQueue(turn)
+    box.attach(broadcast)
     assert not turn.pending
-    relay.put(b"a", other)
+    broadcast.publish(b"a", other)
     other.push(b"b")
     assert told == [1]
     assert turn.pending
@@ -550,11 +550,11 @@ def test_the_turn_says_when_something_is_new():
 
 def test_a_burst_is_not_remembered():
     model = Model()
-    model.outboxes[0].attach(model.relay)
+    model.send_queues[0].attach(model.broadcast)
     for _ in range(40):
-        model.relay.put(bytes(65535), model.outboxes[1])
+        model.broadcast.publish(bytes(65535), model.send_queues[1])
     model.drain()
     assert len(model.received[0]) == 40 * 65535
-    model.relay.put(b"x", model.outboxes[1])
+    model.broadcast.publish(b"x", model.send_queues[1])
     model.drain()
     assert model.received[0][-1:] == b"x"

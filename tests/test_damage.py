@@ -17,8 +17,8 @@ import pytest
 from bson import json_util
 
 from polypaint.errors import StoreDamaged, StoreError
-from polypaint.paint.lobbies import LobbyInfo
-from polypaint.recovery import recover
+from polypaint.paint.lobbies import LobbyRules
+from polypaint.runtime.recovery import recover
 from polypaint.store import StoredLobby
 from polypaint.store.folder import DataFolder, to_look_at
 from polypaint.store.mongo import MongoStore
@@ -113,7 +113,7 @@ async def fill(store: Any, part: int) -> None:
     rng = random.Random(part)
     for i in range(part, 20, 2):
         await store.add_account(f"account {i}", rng.randbytes(30).hex().encode(), i)
-        lobby = StoredLobby(10 + i, LobbyInfo(f"d{i}", "ada", "s", "protected", "é"), 1)
+        lobby = StoredLobby(10 + i, LobbyRules(f"d{i}", "ada", "s", "protected", "é"), 1)
         await store.save(lobby, {"n": i}, [rng.randbytes(50 * i)], 0)
         await store.write({("partie", f"match {i}"): b'{"n":%d}' % i})
         await store.count(f"match {i}", f"account {i % 5}", "victoire", i)

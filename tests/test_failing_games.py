@@ -7,10 +7,11 @@ from typing import Any, ClassVar
 import pytest
 
 from polypaint.errors import Refused
-from polypaint.matches import running, table
-from polypaint.matches.games import Game, NotYourTurn, Studio, fault
+from polypaint.matches import game_runner as running
+from polypaint.matches import match_server as table
+from polypaint.matches.game_runner import GameFailed, own_parameters
+from polypaint.matches.games import Game, GameLobby, NotYourTurn, fault
 from polypaint.matches.games.puissance4 import Puissance4
-from polypaint.matches.running import GameFailed, own_parameters
 
 from .matching import act, create, enter, finish, refused, started, talk
 from .world import World
@@ -71,8 +72,8 @@ class Fragile(Game):
         self._maybe("tick")
         self.due = None
 
-    def studio(self):
-        return self._maybe("studio", Studio(None, False, 0))
+    def game_lobby(self):
+        return self._maybe("game_lobby", GameLobby(None, False, 0))
 
 
 def boom():
@@ -129,7 +130,7 @@ def told_why(talker):
 
 def test_the_beginning_fails(world):
     other = started(world)[1:]
-    for method, fails in (("__init__", boom), ("due_ms", boom), ("studio", leaves)):
+    for method, fails in (("__init__", boom), ("due_ms", boom), ("game_lobby", leaves)):
         world.matches.counters["games_failed"] = 0
         world.troubles.clear()
         code = create(world, jeu="fragile")
@@ -150,10 +151,10 @@ def test_the_beginning_fails(world):
 
 MOMENTS = [
     ("act", boom), ("act", leaves), ("act", lambda: [].pop()), ("view", boom), ("shown", boom),
-    ("studio", boom), ("due_ms", boom), ("view", lambda: None), ("view", lambda: {1: 2}),
+    ("game_lobby", boom), ("due_ms", boom), ("view", lambda: None), ("view", lambda: {1: 2}),
     ("view", lambda: {"a": object()}), ("view", lambda: {"a": 1 << 70}),
     ("view", lambda: {"a": "x" * running.STATE_BYTES_MAX}), ("shown", lambda: {"a": {1}}),
-    ("studio", lambda: 3), ("due_ms", lambda: "soon"), ("due_ms", lambda: 1.5),
+    ("game_lobby", lambda: 3), ("due_ms", lambda: "soon"), ("due_ms", lambda: 1.5),
 ]  # fmt: skip
 
 
@@ -190,7 +191,7 @@ def test_results_that_are_none_count_for_nothing(world, results):
     check_the_server(world, (code, other, [ada, bob]))
 
 
-@pytest.mark.parametrize("method", ["tick", "view", "due_ms", "studio"])
+@pytest.mark.parametrize("method", ["tick", "view", "due_ms", "game_lobby"])
 def test_what_happens_by_itself_fails(world, method):
     other = started(world)[1:]
     code, ada, bob = started(world, jeu="fragile")
@@ -202,7 +203,7 @@ def test_what_happens_by_itself_fails(world, method):
     check_the_server(world, (code, other, [ada, bob]))
 
 
-@pytest.mark.parametrize("method", ["leave", "view", "studio", "due_ms"])
+@pytest.mark.parametrize("method", ["leave", "view", "game_lobby", "due_ms"])
 @pytest.mark.parametrize("way", ["deconnexion", "lost", "held too long"])
 def test_somebody_leaves_and_that_fails(world, way, method):
     other = started(world)[1:]
@@ -258,7 +259,7 @@ def test_what_ended_well_counts_though_it_cannot_be_shown_any_more(world):
     code, ada, bob = started(world, jeu="fragile")
     assert act(ada, "ada", end=True)[-1]["statut"] == "victoire"
     bob.take()
-    Fragile.breaks = {"view": boom, "studio": boom}
+    Fragile.breaks = {"view": boom, "game_lobby": boom}
     eve = talk(world).send(requete="spectateur", code_partie=code)
     assert eve.last()["infos_partie"]["jeu_etat"] == {}
     bob.send(requete="deconnexion", id_publique="bob", id_privee="pw")

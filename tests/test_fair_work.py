@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from polypaint.budget import CREATION, SHARE, is_heavy
+from polypaint.engine.budget import CREATION, SHARE, is_heavy
 from polypaint.paint import packets
 
 from .world import DATE, Talker, World
@@ -18,9 +18,9 @@ def world() -> World:
 
 
 def spent_by(world: World, peer, data: bytes) -> int:
-    before = world.ground.turn.spent
+    before = world.context.flush_set.spent
     peer.send_bytes(data)
-    return world.ground.turn.spent - before
+    return world.context.flush_set.spent - before
 
 
 def connect(extra: object) -> bytes:
@@ -103,10 +103,10 @@ def test_who_keeps_a_canvas_busy_waits_behind_the_others(world):
         peer.send(packets.SEND_POINTS, 1, RED, [(i, 5)])
     for _ in range(2):  # the fill that was under way, and perhaps one more
         waiting.pop(0)()
-        world.settle()
+        world.run_effects()
     seen = {peer.session.name: peer.kinds().count("SEND_POINTS") for peer in others}
     assert seen == {"p0": 2, "p1": 2, "p2": 2}
     while waiting:
         waiting.pop(0)()
-        world.settle()
+        world.run_effects()
     assert others[0].kinds().count("BUCKET_FILL") == len(fills) - 2

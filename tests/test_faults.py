@@ -6,9 +6,9 @@ import sqlite3
 
 import pytest
 
+from polypaint.engine.context import Context
 from polypaint.errors import StoreDamaged, StoreError, StoreFull
-from polypaint.flush import Flusher
-from polypaint.ground import Ground
+from polypaint.runtime.flusher import Flusher
 from polypaint.settings import Settings
 from polypaint.store import sqlite_files
 from polypaint.store.folder import DataFolder
@@ -65,25 +65,25 @@ def test_other_errors_of_sqlite():
         assert says in str(error)
 
 
-class House:
+class FlushTarget:
     """Counts what a flush asks of the server."""
 
     def __init__(self) -> None:
         self.sent: list[list] = []
         self.full = 0
 
-    def send(self, outboxes) -> None:
-        self.sent.append(outboxes)
+    def send(self, send_queues) -> None:
+        self.sent.append(send_queues)
 
-    def settle(self) -> None:
+    def run_effects(self) -> None:
         pass
 
     def disk_full(self, _now) -> None:
         self.full += 1
-        self.ground.read_only = True
+        self.context.read_only = True
 
     def disk_has_room(self, _now) -> None:
-        self.ground.read_only = False
+        self.context.read_only = False
 
 
 class Disk(MemoryJournal):
@@ -106,9 +106,9 @@ class Disk(MemoryJournal):
 
 @pytest.fixture
 async def flusher():
-    house, disk = House(), Disk()
-    house.ground = Ground(Settings(_env_file=None))
-    made = Flusher(house.ground, disk, house, False)
+    target, disk = FlushTarget(), Disk()
+    target.context = Context(Settings(_env_file=None))
+    made = Flusher(target.context, disk, target, False)
     yield made
     made.close()
 
@@ -117,11 +117,11 @@ async def flusher():
     ("trouble", "reserves"), [(StoreFull("full"), 1), (StoreError("it fails"), 0)]
 )
 async def test_the_reserve_is_for_a_full_disk_only(flusher, trouble, reserves):
-    disk, house = flusher._journal, flusher._house
+    disk, target = flusher._journal, flusher._target
     disk.trouble = trouble
-    house.ground.log.add(1, 1, b"x")
+    target.context.log.add(1, 1, b"x")
     flusher.flush()
-    assert (house.full, disk.reserves) == (1, reserves)
+    assert (target.full, disk.reserves) == (1, reserves)
     assert flusher.trouble == str(trouble)
     disk.trouble = None
     flusher._retry()
@@ -130,12 +130,12 @@ async def test_the_reserve_is_for_a_full_disk_only(flusher, trouble, reserves):
 
 
 async def test_a_commit_that_fails_in_a_way_nobody_expected_loses_nothing(flusher):
-    disk, house = flusher._journal, flusher._house
-    house.ground.log.add(1, 1, b"x")
+    disk, target = flusher._journal, flusher._target
+    target.context.log.add(1, 1, b"x")
     disk.trouble = MemoryError("nobody expected this")
     flusher.flush()
-    assert house.full == 1
-    assert not house.sent  # nothing is seen that is not journaled
+    assert target.full == 1
+    assert not target.sent  # nothing is seen that is not journaled
     assert "nobody expected this" in flusher.trouble
     flusher._retry()
     assert not disk.kept
@@ -147,33 +147,34 @@ async def test_a_commit_that_fails_in_a_way_nobody_expected_loses_nothing(flushe
 
 async def test_no_document_is_seen_before_it_is_journaled(flusher):
     """Not even while the disk is full: a seat or somebody's conduct is not recovered otherwise."""
-    from polypaint.log import DOCUMENTS
+    from polypaint.engine.journal_buffer import DOCUMENTS
 
-    disk, house = flusher._journal, flusher._house
-    house.ground.read_only = True
-    house.sent.clear()
-    house.ground.log.add(DOCUMENTS, 1, b'["k","1",{}]')
+    disk, target = flusher._journal, flusher._target
+    target.context.read_only = True
+    target.sent.clear()
+    target.context.log.add(DOCUMENTS, 1, b'["k","1",{}]')
     flusher.flush()
     assert list(disk.kept) == [1]  # there was room for it
-    assert len(house.sent) == 1
+    assert len(target.sent) == 1
     disk.trouble = StoreFull("full")
-    house.ground.log.add(1, 1, b"what somebody had selected has ended")
+    target.context.log.add(1, 1, b"what somebody had selected has ended")
     flusher.flush()
-    assert len(house.sent) == 2  # recovery ends it as well
-    house.ground.log.add(DOCUMENTS, 2, b'["k","2",{}]')
+    assert len(target.sent) == 2  # recovery ends it as well
+    target.context.log.add(DOCUMENTS, 2, b'["k","2",{}]')
     flusher.flush()
-    house.ground.log.add(1, 2, b"later")
+    target.context.log.add(1, 2, b"later")
     flusher.flush()
-    assert len(house.sent) == 2
+    assert len(target.sent) == 2
     disk.trouble = None
     flusher._retry()
-    assert len(house.sent) == 3
+    assert len(target.sent) == 3
     assert len(disk.kept) == 4
 
 
 async def test_who_holds_the_journal_back_is_stored(tmp_path, monkeypatch):
     """One stroke in an idle drawing keeps nobody's journal for ever."""
-    from polypaint import connect, flush
+    from polypaint import connect
+    from polypaint.runtime import flusher as flush
 
     monkeypatch.setattr(flush, "JOURNAL_BYTES_MAX", 20_000)
     async with serving(tmp_path) as server:
@@ -190,8 +191,8 @@ async def test_who_holds_the_journal_back_is_stored(tmp_path, monkeypatch):
                 for x in range(50):
                     busy.add_stroke(0, bytes(4), 3, 3, [(x, 1)] * 100)
                 await busy.settled()
-                server.errands.bound_journal()
-                server.settle()
+                server.effect_runner.bound_journal()
+                server.run_effects()
             assert server.flusher.journal_age_s < 60
             for name in ("store_away", "journal_bytes", "journal_age_seconds"):
                 assert server.registry.get_sample_value(f"polypaint_{name}") is not None
@@ -237,10 +238,10 @@ async def test_nobody_else_may_read_the_files(tmp_path):
 async def test_lists_of_names_that_look_like_markup(tmp_path):
     data = DataFolder(tmp_path / "data")
     await data.store.add_account("[/nope]", b"hash", 1)
-    from polypaint.paint.lobbies import LobbyInfo
+    from polypaint.paint.lobbies import LobbyRules
     from polypaint.store import StoredLobby
 
-    info = LobbyInfo("[/d]", "[bold]", "\x1b[31mred", "public", "")
+    info = LobbyRules("[/d]", "[bold]", "\x1b[31mred", "public", "")
     await data.store.save(StoredLobby(1, info, 1), {"a": 1}, [], 0)
     await data.close()
     accounts = command("accounts", "list", "--data", data.path)

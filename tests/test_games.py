@@ -81,11 +81,11 @@ def test_words_are_compared_as_people_type_them():
 
 def test_dessin_plays_every_painter_once_and_counts_points():
     game = dessin(mots=["chat", "chien", "lune"], duree=100)
-    painters = []
+    allowed_authors = []
     now = 0
     while game.results is None:
         painter = game.view(None)["dessinateur"]
-        painters.append(painter)
+        allowed_authors.append(painter)
         word = game.view(painter)["mot"]
         others = [p for p in "abc" if p != painter]
         assert [game.view(p)["mot"] for p in [*others, None]] == [None] * 3
@@ -101,7 +101,7 @@ def test_dessin_plays_every_painter_once_and_counts_points():
             game.act(others[0], {"mot": word}, now)
         now += 10_000
         game.act(others[1], {"mot": word}, now)
-    assert painters == ["a", "b", "c"]
+    assert allowed_authors == ["a", "b", "c"]
     assert sum(game.view(None)["points"].values()) == 3 * (90 + 80 + 2 * 25)
     assert sorted(game.results.values()).count("victoire") <= 1
 
@@ -116,7 +116,7 @@ def test_dessin_goes_on_by_itself_when_time_is_up():
     assert game.view(None)["dessinateur"] == "b"
     game.tick(20_000)
     assert game.results == {"a": "nul", "b": "nul"}
-    assert game.studio().painter is None
+    assert game.game_lobby().painter is None
 
 
 def test_dessin_without_its_painter():
@@ -184,33 +184,33 @@ def replay(game: Game, move) -> None:
 def test_who_draws_alone_may_draw_in_the_studio(world):
     code, ada, bob = started(world, jeu="dessin", mots=["chat", "chien"], duree=60)
     view = enter(world, "ada", code).last()["infos_partie"]["jeu_etat"]
-    studio = view["atelier"]
-    painters = [world.peer("ada"), world.peer("bob")]
-    for peer in painters:
-        peer.send(LOBBY_CONNECT, lobby(studio["salon"], passcode=studio["passe"]))
+    game_lobby = view["atelier"]
+    allowed_authors = [world.peer("ada"), world.peer("bob")]
+    for peer in allowed_authors:
+        peer.send(LOBBY_CONNECT, lobby(game_lobby["salon"], passcode=game_lobby["passe"]))
         peer.expect(LOBBY_CONNECT, 1)
         peer.take()
-    for peer in painters:
+    for peer in allowed_authors:
         peer.send(ADD_STROKE, 0, b"rgba", 1, 1, [[1, 0]])
-    canvas = world.service.lobbies[studio["salon"]].loaded
+    canvas = world.service.lobbies[game_lobby["salon"]].loaded
     assert len(canvas.strokes) == 1
     world.advance(61)
     assert len(canvas.strokes) == 0
-    for peer in painters:
+    for peer in allowed_authors:
         peer.take()
         peer.send(ADD_STROKE, 0, b"rgba", 1, 1, [[1, 0]])
     assert len(canvas.strokes) == 1
     world.advance(61)
-    assert studio["salon"] not in world.service.lobbies
-    assert painters[0].values(LOBBY_PLAYER_KICK)
+    assert game_lobby["salon"] not in world.service.lobbies
+    assert allowed_authors[0].values(LOBBY_PLAYER_KICK)
     assert world.store.kept == {}
-    assert studio["salon"] not in World(world.store, world.journal, world.now).service.lobbies
+    assert game_lobby["salon"] not in World(world.store, world.journal, world.now).service.lobbies
 
 
 def test_a_studio_that_is_kept(world):
     code, *_ = started(world, jeu="dessin", garder=True, duree=10)
     world.advance(21)
     assert f"dessin-{code}" in world.service.lobbies
-    assert world.service.lobbies[f"dessin-{code}"].painters is None
+    assert world.service.lobbies[f"dessin-{code}"].allowed_authors is None
     world.advance(100)
     assert f"dessin-{code}" in World(world.store, world.journal, world.now).service.lobbies

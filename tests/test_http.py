@@ -14,8 +14,9 @@ from PIL import Image
 
 from polypaint import connect
 from polypaint.errors import StoreError
-from polypaint.net import http as pages
-from polypaint.net import http_protocol, pictures
+from polypaint.net import http_protocol
+from polypaint.web import app as pages
+from polypaint.web import pictures
 
 from .conftest import serving
 from .peers import Browser, Raw, basic, memory
@@ -176,7 +177,7 @@ def test_pipelined_requests_that_nobody_reads_are_not_kept(process):
 
 async def test_one_request_is_begun_in_a_turn_of_the_loop(tmp_path, monkeypatch):
     turns: list[int] = []
-    begin = http_protocol.HttpConnection.begin
+    begin = http_protocol.HttpProtocol.begin
     turn = 0
 
     def count() -> None:
@@ -190,7 +191,7 @@ async def test_one_request_is_begun_in_a_turn_of_the_loop(tmp_path, monkeypatch)
         turns.append(turn)
         begin(self)
 
-    monkeypatch.setattr(http_protocol.HttpConnection, "begin", begun)
+    monkeypatch.setattr(http_protocol.HttpProtocol, "begin", begun)
     stopped: list[bool] = []
     async with serving(tmp_path) as server:
         browsers = [Browser(server.addresses["web"]) for _ in range(20)]
@@ -216,23 +217,23 @@ async def test_half_open_connections_keep_nobody_out(tmp_path, monkeypatch):
         assert await asyncio.to_thread(http, web + "/healthz") == (200, b"ok\n")
         for browser in half_open:
             browser.__exit__()
-        while server.ground.connections:
+        while server.context.connections:
             await asyncio.sleep(0.01)
 
 
 async def test_http_counts_among_the_connections_of_an_address(tmp_path, monkeypatch):
     async with serving(tmp_path, address_logins_max=3, connections_max=10) as server:
         web = server.addresses["web"]
-        monkeypatch.setattr(server.ground, "is_stranger", lambda _address: True)
+        monkeypatch.setattr(server.context, "is_unauthenticated", lambda _address: True)
         browsers = [Browser(web) for _ in range(3)]
         for browser in browsers:
             assert (await asyncio.to_thread(browser.get("/healthz").answer))[0] == 200
-        assert server.ground.connections == 3
+        assert server.context.connections == 3
         with Browser(web) as fourth, Raw(server.addresses["paint"]) as painter:
             assert (await asyncio.to_thread(fourth.answer))[0] == 0
             assert await asyncio.to_thread(painter.at_end)
         browsers.pop().__exit__()
-        while server.ground.connections > 2:
+        while server.context.connections > 2:
             await asyncio.sleep(0.01)
         with Browser(web) as third:
             assert (await asyncio.to_thread(third.get("/healthz").answer))[0] == 200
@@ -368,10 +369,10 @@ async def test_readiness_says_what_is_missing(tmp_path):
             return await asyncio.to_thread(http, web + "/readyz")
 
         assert await ready() == (200, b"ready\n")
-        server.ground.read_only = True
+        server.context.read_only = True
         status, why = await ready()
         assert (status, b"disk" in why) == (503, True)
-        server.ground.read_only = False
+        server.context.read_only = False
         password_hash = server.store.password_hash
 
         async def away(_name: str) -> bytes:

@@ -15,8 +15,8 @@ import numpy as np
 import orjson
 import pytest
 
-from polypaint import _codec, _raster, strictjson
-from polypaint._codec import Splitter
+from polypaint import _codec, _raster
+from polypaint._codec import FrameDecoder
 from polypaint.errors import ProtocolError, Refused
 from polypaint.paint import packets, replica
 from polypaint.paint.canvas import Canvas
@@ -33,6 +33,7 @@ from polypaint.paint.packets import (
     Tail,
 )
 from polypaint.paint.strokes import StrokeCanvas
+from polypaint.wire import strictjson
 
 from . import test_simulation
 from .javascript import FOLDER, Records, node
@@ -91,7 +92,7 @@ class Recorded(replica.Replica):
         self.transcripts.append(self)
         info = self.info.json(show_passcode=True)
         self.lines = [("N", orjson.dumps({"name": self.name.decode(), "info": info}))]
-        self.heard = 0
+        self.after_read = 0
 
     def expect_join(self) -> None:
         super().expect_join()
@@ -104,8 +105,8 @@ class Recorded(replica.Replica):
     def receive(self, packet: bytes) -> None:
         super().receive(packet)
         self.lines.append(("R", packet))
-        self.heard += 1
-        if self.heard % EVERY == 0:
+        self.after_read += 1
+        if self.after_read % EVERY == 0:
             self.look()
 
     def data_to_send(self) -> bytes:
@@ -376,13 +377,13 @@ def test_streams_are_split_alike(tmp_path):
     records = Records(tmp_path / "streams")
     for _ in range(500):
         stream = b"".join(a_packet(rng)[0] for _ in range(rng.randint(0, 6)))
-        splitter, whole, chunks = Splitter(), [], []
+        decoder, whole, chunks = FrameDecoder(), [], []
         while stream:
             cut = rng.choice((1, rng.randint(1, 9), rng.randint(1, len(stream))))
             chunk, stream = stream[:cut], stream[cut:]
             chunks.append(chunk.hex())
-            whole += [packet.hex() for packet in splitter.feed(chunk)]
-        ended = {"broken": splitter.broken, "pending": splitter.pending}
+            whole += [packet.hex() for packet in decoder.feed(chunk)]
+        ended = {"broken": decoder.broken, "pending": decoder.pending}
         records.add_json("X", {"chunks": chunks, "packets": whole} | ended)
     node(FOLDER / "agree.js", records.close())
 

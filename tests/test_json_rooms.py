@@ -4,9 +4,9 @@ import hypothesis.strategies as st
 import orjson
 from hypothesis import given, settings
 
-from polypaint.book import Book
-from polypaint.budget import Bucket
-from polypaint.ground import Ground
+from polypaint.engine.budget import Bucket
+from polypaint.engine.context import Context
+from polypaint.engine.documents import DocumentBuffer
 from polypaint.settings import Settings
 
 from .matching import create
@@ -111,7 +111,7 @@ def test_who_asks_for_more_than_they_read_is_paused_not_closed():
     one = len(world.matches.manager.listing())
     for _ in range(50):
         world.advance(0.1)
-        assert talker.session.outbox.queued < limit + 2 * one
+        assert talker.session.send_queue.queued < limit + 2 * one
     assert not talker.closed
     assert talker.session.busy, "no more is read"
     talker.reads = True
@@ -136,7 +136,7 @@ def test_who_does_not_read_what_others_do_is_closed():
         if talker.closed:
             break
     assert talker.closed == "does not read what it is sent"
-    assert talker.session.outbox.queued < 2 * limit + 1000
+    assert talker.session.send_queue.queued < 2 * limit + 1000
 
 
 def test_documents_wait_for_a_store_that_is_away():
@@ -148,7 +148,7 @@ def test_documents_wait_for_a_store_that_is_away():
     book.put("k", "1", {"a": 2}, world.now)
     book.put("k", "2", {"a": 3}, world.now)
     book.remove("k", "2", world.now)
-    world.settle()
+    world.run_effects()
     world.advance(3)
     assert world.journal.kept
     found = []
@@ -164,11 +164,11 @@ def test_documents_wait_for_a_store_that_is_away():
 def test_documents_are_in_the_store_after_a_kill():
     world = World()
     world.book.put("k", "é", {"a": [None, 1.5, "x"]}, world.now)
-    world.settle()
+    world.run_effects()
     again = World(world.store, world.journal, world.now)
     assert again.store.documents == {("k", "é"): b'{"a":[null,1.5,"x"]}'}
     assert again.journal.kept == {}
-    assert Book(Ground(Settings(_env_file=None))).journal_from is None
+    assert DocumentBuffer(Context(Settings(_env_file=None))).journal_from is None
 
 
 def test_a_bucket():

@@ -5,14 +5,14 @@ from collections import Counter
 import orjson
 import pytest
 
-from polypaint.budget import Rates
-from polypaint.effects import Rejected
-from polypaint.ground import Ground
-from polypaint.log import Log
+from polypaint.engine.budget import Rates
+from polypaint.engine.context import Context
+from polypaint.engine.effects import Rejected
+from polypaint.engine.journal_buffer import JournalBuffer
 from polypaint.paint import packets, service
 from polypaint.paint.directory import TIDY_MIN, Unsaved
 from polypaint.paint.effects import Work
-from polypaint.paint.lobbies import LobbyInfo
+from polypaint.paint.lobbies import LobbyRules
 from polypaint.paint.packets import (
     CHANNEL_FETCH,
     CHANNEL_MESSAGE,
@@ -60,7 +60,7 @@ def test_the_limit_holds_after_a_restart() -> None:
     again = World(world.store, world.journal, account_lobbies_max=1)
     again.peer("ada").create("y").expect(LOBBY_CREATION, EXISTS)
     again.service.remove("x", "over", again.now)
-    again.settle()
+    again.run_effects()
     again.peer("bob")
     ada = next(p for p in again.peers.values() if p.name == b"ada")
     ada.create("y").expect(LOBBY_CREATION, CREATED)
@@ -158,14 +158,14 @@ def test_a_list_is_made_once_for_each_change(monkeypatch: pytest.MonkeyPatch) ->
     world = World()
     people = [world.peer(f"p{i}").create(f"d{i}") for i in range(30)]
     made: Counter[str] = Counter()
-    real = LobbyInfo.json
+    real = LobbyRules.json
 
-    def counted(self: LobbyInfo, show_passcode: bool = False) -> dict[str, str]:
+    def counted(self: LobbyRules, show_passcode: bool = False) -> dict[str, str]:
         made[self.filename] += 1
         return real(self, show_passcode)
 
     first = world.service.directory.text("p0")
-    monkeypatch.setattr(LobbyInfo, "json", counted)
+    monkeypatch.setattr(LobbyRules, "json", counted)
     for peer in people:
         assert world.service.directory.text(peer.name.decode()) is first
     assert not made
@@ -251,19 +251,19 @@ def test_storing_a_drawing_does_not_look_at_the_others() -> None:
     ada.send(packets.RESET_CANVAS)
     assert world.service.journal_from == before
     ada.send(LOBBY_DISCONNECT)
-    assert world.service.journal_from == world.ground.log.batch
+    assert world.service.journal_from == world.context.log.batch
     assert world.journal.kept == {}
 
 
 def test_rules_that_change_while_nobody_is_there_are_journaled_at_once() -> None:
     """Whoever writes the journal is told that there is something, though nobody is sent it."""
     told: list[int] = []
-    ground = Ground(Settings(_env_file=None), DATE, lambda: told.append(1))
-    paint = PaintService(ground)
-    paint.restore([(1, LobbyInfo("d", "ada", "stroke", "public", ""), 1)])
-    paint.lobbies["d"].change_info(LobbyInfo("d", "ada", "stroke", "private", ""), DATE)
+    context = Context(Settings(_env_file=None), DATE, lambda: told.append(1))
+    paint = PaintService(context)
+    paint.restore([(1, LobbyRules("d", "ada", "stroke", "public", ""), 1)])
+    paint.lobbies["d"].change_info(LobbyRules("d", "ada", "stroke", "private", ""), DATE)
     assert told
-    log = Log(notify=lambda: told.append(2))
+    log = JournalBuffer(notify=lambda: told.append(2))
     told.clear()
     log.add(1, 1, b"a")
     log.add(1, 2, b"b")
@@ -291,13 +291,13 @@ def test_a_match_does_not_take_over_a_stranger_s_drawing() -> None:
     mallory.send(packets.RESIZE_CANVAS, 99, 99)
     arrange = world.service.arrange
     arrange("dessin-ABC123", "ada", "secret", frozenset({"ada"}), True, world.now)
-    world.settle()
+    world.run_effects()
     lobby = world.service.lobbies["dessin-ABC123"]
-    assert lobby.painters is None
+    assert lobby.allowed_authors is None
     assert "stays theirs" in str(world.problems)
     arrange("dessin-ABC124", "ada", "secret", frozenset({"ada"}), True, world.now)
     arrange("dessin-ABC124", "bob", "secret", frozenset({"bob"}), False, world.now)
-    assert world.service.lobbies["dessin-ABC124"].painters == {"bob"}
+    assert world.service.lobbies["dessin-ABC124"].allowed_authors == {"bob"}
 
 
 # ---------------------------------------------------------------- work on canvases
@@ -305,7 +305,7 @@ class Owned:
     """As much of a lobby as the queue looks at."""
 
     def __init__(self, owner: str) -> None:
-        self.info = LobbyInfo(owner, owner, "pixel", "public", "")
+        self.info = LobbyRules(owner, owner, "pixel", "public", "")
 
 
 def work(owner: str, cost: int) -> Work:

@@ -8,10 +8,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from polypaint import LoginFailed, connect, connect_matches, connect_tanks
-from polypaint.accounts import prepared
-from polypaint.effects import ACCOUNT_CREATED, ACCOUNT_REFUSED, NAME_TAKEN
-from polypaint.logins import KEY, KIND
-from polypaint.net.passwords import Passwords, rounds_of
+from polypaint.engine.effects import ACCOUNT_CREATED, ACCOUNT_REFUSED, NAME_TAKEN
+from polypaint.identity.accounts import prepared
+from polypaint.runtime.logins import KEY, KIND
+from polypaint.runtime.password_hasher import PasswordHasher, rounds_of
 
 from .conftest import serving
 
@@ -90,8 +90,8 @@ async def come_back(server, client, ticket):
     """A client whose connection is cut is back, without a password check."""
     await until(lambda: ticket(client))
     accepted, tickets = (server.logins.counts[x] for x in ("accepted", "ticket"))
-    for link in list(server._links.values()):
-        link.transport.abort()
+    for connection in list(server._links.values()):
+        connection.transport.abort()
     await until(lambda: server.logins.counts["ticket"] == tickets + 1)
     assert server.logins.counts["accepted"] == accepted
 
@@ -142,8 +142,8 @@ async def test_a_ticket_that_has_become_worthless_is_given_up_for_the_password(t
             for name in ("ada", "bob", "eve"):
                 await server.store.set_password(name, await server._passwords.hash("pw"))
             before = server.logins.counts["accepted"]
-            for link in list(server._links.values()):
-                link.transport.abort()
+            for connection in list(server._links.values()):
+                connection.transport.abort()
             await until(lambda: server.logins.counts["accepted"] == before + 3)
             assert server.logins.counts["ticket"] == 0
 
@@ -222,7 +222,7 @@ async def test_a_failed_check_costs_the_same_whatever_the_account(monkeypatch, n
         return real_hash(password, salt)
 
     old = [bcrypt.hashpw(prepared("pw"), bcrypt.gensalt(rounds)) for rounds in (4, 5, 6)]
-    passwords = Passwords(now)
+    passwords = PasswordHasher(now)
     await passwords.start(6)
     monkeypatch.setattr(bcrypt, "checkpw", check)
     monkeypatch.setattr(bcrypt, "hashpw", hash_)
@@ -242,7 +242,7 @@ async def test_a_hash_of_another_cost_is_made_anew_at_login(tmp_path):
         assert await server.logins.check("ada", "no", HOME) is False
         assert rounds_of(await server.store.password_hash("ada")) == 5
         assert await server.logins.check("ada", "pw", HOME) is True
-        await until(lambda: not server.errands.under_way)
+        await until(lambda: not server.effect_runner.under_way)
         assert rounds_of(await server.store.password_hash("ada")) == 4
         assert await server.logins.check("ada", "pw", HOME) is True
 

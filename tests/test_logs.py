@@ -11,7 +11,8 @@ import time
 import pytest
 import structlog
 
-from polypaint import connect, logs
+from polypaint import connect
+from polypaint.runtime import logs
 
 from .processes import START_S, Process
 

@@ -3,7 +3,8 @@
 import orjson
 import pytest
 
-from polypaint.matches import manager, session, table
+from polypaint.matches import manager, session
+from polypaint.matches import match_server as table
 from polypaint.matches.messages import ALPHABET
 
 from .matching import create, enter, finish, refused, started, talk
@@ -65,7 +66,7 @@ def test_limits_on_creating():
     create(world)
     world = World()
     talker = talk(world, "192.0.2.1")
-    for _ in range(world.ground.settings.address_matches_max):
+    for _ in range(world.context.settings.address_matches_max):
         talker.send(**message)
     refused(talker, "debit", **message)
     assert talk(world, "192.0.2.2").send(**message).last()["reponse"] == "code"
@@ -100,12 +101,12 @@ def test_one_account_has_so_many_matches_that_are_not_over():
 def test_a_stranger_who_guesses_a_rid_learns_no_code_and_takes_no_rid(world):
     given = {"jeu": "puissance4", "prive": True}
     message = {"requete": "creer", "id_publique": "ada", "parametres": given, "rid": 1}
-    stranger, ada = talk(world, "192.0.2.66"), talk(world, "192.0.2.1")
+    unauthenticated, ada = talk(world, "192.0.2.66"), talk(world, "192.0.2.1")
     private = ada.send(**message).last()["code_partie"]
-    assert stranger.send(**message).last()["code_partie"] != private
+    assert unauthenticated.send(**message).last()["code_partie"] != private
     assert ada.send(**message).last()["code_partie"] == private
     taken = message | {"rid": 2, "parametres": {"jeu": "dessin"}}
-    assert stranger.send(**taken).last()["reponse"] == "code"
+    assert unauthenticated.send(**taken).last()["reponse"] == "code"
     assert ada.send(**message | {"rid": 2}).last()["reponse"] == "code"
     again = World(world.store, world.journal, world.now, seed=1)
     assert talk(again, "192.0.2.1").send(**message).last()["code_partie"] == private
@@ -124,7 +125,7 @@ def test_a_rid_that_nobody_can_guess_holds_from_any_network(world):
 def test_what_an_older_version_has_kept_is_remembered(world):
     code = create(world, rid=1)
     world.book.save(world.now)
-    world.settle()
+    world.run_effects()
     for key, body in world.store.documents.items():
         if key[0] == manager.KIND:
             party = orjson.loads(body)
@@ -203,7 +204,7 @@ def closed(world):
 def test_a_late_message_does_not_bring_a_match_back(world):
     code, opening = closed(world)
     world.matches.table.receive(opening, world.now)
-    world.settle()
+    world.run_effects()
     assert world.matches.table.matches == {}
     refused(talk(world), "code_inconnu", requete="spectateur", code_partie=code)
     world.advance(table.LATE_S + 1)
@@ -215,6 +216,6 @@ def test_a_match_server_that_has_forgotten_is_told_to_close_again(world):
     _, opening = closed(world)
     world.matches.table._forgotten.clear()
     world.matches.table.receive(opening, world.now)
-    world.settle()
+    world.run_effects()
     assert world.matches.table.matches == {}
     assert {kind for kind, _ in world.store.documents} <= {"partie"}

@@ -4,7 +4,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from polypaint.conversation import LINE_BYTES_MAX, Lines
+from polypaint.engine.session import LINE_BYTES_MAX, Lines
 from polypaint.matches.messages import ERRORS, REQUESTS
 
 from .matching import create, refused, talk

@@ -13,11 +13,12 @@ import pytest
 from websockets.asyncio.client import connect as connect_websocket
 from websockets.exceptions import ConnectionClosed as WebSocketClosed
 
-from polypaint import ConnectionClosed, Game, MatchRefused, connect, connect_matches, play
+from polypaint import ConnectionClosed, Game, MatchRefused, connect, connect_matches
 from polypaint.bots import puissance4 as bot
+from polypaint.cli import play
 from polypaint.matches.games.puissance4 import Puissance4
-from polypaint.matches.table import RESULT_S
-from polypaint.server import installed
+from polypaint.matches.match_server import RESULT_S
+from polypaint.runtime.server import installed
 
 from .conftest import serving
 from .processes import Process, http, lasting_port
@@ -68,7 +69,7 @@ async def test_two_bots_play(tmp_path, kind):
             assert len(stats[0]["parties"]) == 3
             assert len(await eve.ranking()) == 2
             assert await eve.open_matches() == []
-        await until(lambda: server.ground.connections == 0)
+        await until(lambda: server.context.connections == 0)
 
 
 async def test_the_web_shows_results(tmp_path):
@@ -199,11 +200,11 @@ async def test_draw_and_guess_in_a_real_lobby(tmp_path):
         ):
             mine = await ada.create("dessin", mots=["phare", "chat"], garder=True)
             theirs = await bob.join(mine.code)
-            studio = theirs.game["atelier"]
+            game_lobby = theirs.game["atelier"]
             assert theirs.game["mot"] is None
             async with connect(paint, "ada", "pw") as pen, connect(paint, "bob", "pw") as eye:
-                drawing = await pen.join(studio["salon"], studio["passe"])
-                seen = await eye.join(studio["salon"], studio["passe"])
+                drawing = await pen.join(game_lobby["salon"], game_lobby["passe"])
+                seen = await eye.join(game_lobby["salon"], game_lobby["passe"])
                 await drawing.add_stroke(0, bytes(4), 3, 3, [(1, 1), (5, 5)])
                 await seen.wait_for(lambda canvas: len(canvas.strokes) == 1)
                 await theirs.act(mot="PHARE ? non")
@@ -215,8 +216,8 @@ async def test_draw_and_guess_in_a_real_lobby(tmp_path):
             assert {mine.statut, theirs.statut} in ({"nul"}, {"victoire", "defaite"})
             status, _ = await asyncio.to_thread(
                 http,
-                f"{server.addresses['web']}/api/lobbies/{studio['salon']}/canvas.png",
-                X_Passcode=studio["passe"],
+                f"{server.addresses['web']}/api/lobbies/{game_lobby['salon']}/canvas.png",
+                X_Passcode=game_lobby["passe"],
             )
             assert status == 200
 
@@ -396,7 +397,7 @@ async def test_a_game_that_fails_on_a_real_server(tmp_path, monkeypatch):
     def fail(_game, _player, action, _now_ms):
         raise ZeroDivisionError(action["case"])
 
-    monkeypatch.setattr("polypaint.server.installed", lambda: {"morpion": Broken, **OURS})
+    monkeypatch.setattr("polypaint.runtime.server.installed", lambda: {"morpion": Broken, **OURS})
     monkeypatch.setattr(Broken, "act", fail)
     async with serving(tmp_path) as server:
         address = server.addresses["matches"]
@@ -414,7 +415,7 @@ async def test_a_game_that_fails_on_a_real_server(tmp_path, monkeypatch):
             again = await ada.create("puissance4")
             await bob.join(again.code)
             await again.act(colonne=3)
-            assert server.ground.connections == 2
+            assert server.context.connections == 2
             _, body = await asyncio.to_thread(http, server.addresses["web"] + "/metrics")
             assert b"polypaint_match_games_failed_total 1.0" in body
 

@@ -19,7 +19,7 @@ import orjson
 import pytest
 
 from polypaint.bus.local import LocalBus
-from polypaint.ground import Ground
+from polypaint.engine.context import Context
 
 from .world import MemoryJournal, MemoryStore, Talker, World
 
@@ -37,9 +37,9 @@ class Killed(BaseException):
 class UnreliableBus(LocalBus):
     """A bus that repeats, reorders, delays and sometimes loses what it carries."""
 
-    def __init__(self, ground: Ground, rng: random.Random) -> None:
-        super().__init__(ground)
-        self._ground = ground
+    def __init__(self, context: Context, rng: random.Random) -> None:
+        super().__init__(context)
+        self._context = context
         self._rng = rng
         self.reliable = False
 
@@ -50,7 +50,7 @@ class UnreliableBus(LocalBus):
         for _ in range(self._rng.choice((0, 1, 1, 1, 2, 3))):
             copy = orjson.loads(orjson.dumps(message))
             late = self._rng.choice((0.0, 0.0, 0.1, 2.0))
-            self._ground.timers.at(self._now + late, partial(self._roles[role], copy))
+            self._context.timers.at(self._now + late, partial(self._roles[role], copy))
 
 
 class Player:
@@ -157,7 +157,7 @@ class Simulation:
             self.store,
             self.journal,
             self.now,
-            make_bus=lambda ground: UnreliableBus(ground, self.rng),
+            make_bus=lambda context: UnreliableBus(context, self.rng),
             seed=1000 * self.seed + self.starts,
         )
         self.world.at = self.maybe_die

@@ -2,7 +2,7 @@
 
 import pytest
 
-from polypaint.matches import table
+from polypaint.matches import match_server as table
 
 from .matching import act, create, enter, finish, refused, started, talk
 from .world import World
@@ -246,8 +246,8 @@ def test_spectators_are_no_strangers_but_counted(world):
     assert world.matches.table._spectators.by_address == {}
     for talker in list(world.peers.values()):
         talker.disconnect()
-    assert not world.ground._strangers
-    assert world.ground.connections == 0
+    assert not world.context._strangers
+    assert world.context.connections == 0
 
 
 def test_a_spectator_may_go_and_come_back_as_a_player(world):
@@ -279,7 +279,7 @@ def test_how_it_ended_can_be_seen_after_a_restart(world):
 
 def test_a_full_disk_refuses_what_would_be_lost(world):
     _, ada, bob = started(world)
-    world.ground.read_only = True
+    world.context.read_only = True
     refused(ada, "debit", requete="action", id_publique="ada", action={"colonne": 1})
     refused(ada, "debit", requete="deconnexion", id_publique="ada", id_privee="pw")
     refused(talk(world), "debit", requete="creer", id_publique="x",
@@ -287,7 +287,7 @@ def test_a_full_disk_refuses_what_would_be_lost(world):
     bob.disconnect()
     world.advance(120)
     assert not [m for m in ada.take() if m["reponse"] == "update"]
-    world.ground.read_only = False
+    world.context.read_only = False
     world.advance(2)
     assert [m["statut"] for m in ada.take() if m["reponse"] == "update"] == ["victoire"]
 
@@ -321,7 +321,7 @@ def test_a_match_whose_game_is_gone_is_cancelled(world):
     code, ada, _ = started(world)
     act(ada, "ada", colonne=1)
     world.book.save(world.now)
-    world.settle()
+    world.run_effects()
     for name, body in world.store.documents.items():
         world.store.documents[name] = body.replace(b'"jeu":"puissance4"', b'"jeu":"echecs"')
     again = World(world.store, world.journal, world.now)

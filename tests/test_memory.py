@@ -9,8 +9,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from polypaint import machine
-from polypaint.memory import Memory
+from polypaint.engine.memory import Memory
 from polypaint.paint import lobbies, packets
 from polypaint.paint.packets import (
     ADD_STROKE,
@@ -22,6 +21,7 @@ from polypaint.paint.packets import (
 )
 from polypaint.paint.replays import Replays
 from polypaint.paint.service import CREATED, DOES_NOT_EXIST, EXISTS, LOADS_MAX, NO_MEMORY
+from polypaint.runtime import machine
 from polypaint.settings import Settings, load
 
 from .world import DATE, Peer, World
@@ -97,7 +97,7 @@ def test_the_ceiling_is_a_setting() -> None:
 
 # ---------------------------------------------------------------- what counts
 def counted(world: World) -> dict[str, int]:
-    return dict(world.ground.memory.used)
+    return dict(world.context.memory.used)
 
 
 def test_canvases_and_selections_count_while_they_are_there() -> None:
@@ -178,7 +178,7 @@ def test_nobody_waits_for_a_snapshot_that_is_ready() -> None:
     bob.disconnect()
     while waiting:
         waiting.pop(0)()
-        world.settle()
+        world.run_effects()
     assert counted(world)["snapshots"] == 0
 
 
@@ -246,7 +246,7 @@ def test_who_waits_does_not_look_at_what_others_hold() -> None:
 # ---------------------------------------------------------------- who is refused
 def small_world(ceiling: int, **settings: object) -> World:
     world = World(**settings)
-    world.ground.memory.bytes_max = ceiling
+    world.context.memory.bytes_max = ceiling
     return world
 
 
@@ -262,12 +262,12 @@ def test_who_joins_is_told_that_there_is_no_memory() -> None:
     world = small_world(16 * MIB)
     ada, bob = world.peer("ada").create("d", "pixel"), world.peer("bob").create("e", "pixel")
     eve = world.peer("eve").create("home")
-    world.ground.memory.bytes_max = 8 * MIB
+    world.context.memory.bytes_max = 8 * MIB
     eve.join("d").expect(LOBBY_CONNECT, DOES_NOT_EXIST)
     assert told(eve)[-1].endswith(NO_MEMORY)
     assert eve.session.lobby is world.service.lobbies["home"]
     bob.send(LOBBY_DISCONNECT)
-    world.ground.memory.bytes_max = 16 * MIB
+    world.context.memory.bytes_max = 16 * MIB
     assert "FETCH_DATABASE" in eve.join("d").kinds()
     assert ada.session.lobby is eve.session.lobby
 
@@ -278,7 +278,7 @@ def test_a_stored_drawing_that_does_not_fit_leaves_again() -> None:
     ada.send(LOBBY_DISCONNECT)
     lobby = world.service.lobbies["d"]
     lobby.memory_used = 0  # as after a restart: it is not known
-    world.ground.memory.bytes_max = 4 * MIB
+    world.context.memory.bytes_max = 4 * MIB
     ada.join("d").expect(LOBBY_CONNECT, DOES_NOT_EXIST)
     assert lobby.canvas is None
     assert not ada.session.waiting
@@ -291,7 +291,7 @@ def test_few_drawings_are_loaded_at_a_time() -> None:
     for i in range(20):
         world.peer(f"p{i}").create(f"d{i}", "pixel").disconnect()
     again = World(world.store, world.journal)
-    again.ground.memory.bytes_max = 32 * MIB
+    again.context.memory.bytes_max = 32 * MIB
     waiting: list = []
     people = [again.peer(f"p{i}") for i in range(20)]
     again.defer = waiting.append
@@ -300,11 +300,11 @@ def test_few_drawings_are_loaded_at_a_time() -> None:
     assert len(waiting) == LOADS_MAX
     while waiting:
         waiting.pop(0)()
-        again.settle()
-        assert again.ground.memory.total <= 32 * MIB + LOADS_MAX * 4 * 1280 * 720
+        again.run_effects()
+        assert again.context.memory.total <= 32 * MIB + LOADS_MAX * 4 * 1280 * 720
     inside = [peer for peer in people if peer.session.lobby is not None]
     assert 3 <= len(inside) <= 8
-    assert again.ground.memory.total <= 32 * MIB
+    assert again.context.memory.total <= 32 * MIB
     assert not any(peer.session.waiting for peer in people)
     for peer in people:
         peer.disconnect()
@@ -320,7 +320,7 @@ def test_large_resizes_and_selections_are_refused_and_resynced() -> None:
     for _ in range(6):
         ada.send(packets.CREATE_SELECTION, 0, 0, 1280, 720, 0, name=b"")
         bob.send(packets.CREATE_SELECTION, 0, 0, 1280, 720, 0, name=b"")
-    assert world.ground.memory.total <= 16 * MIB
+    assert world.context.memory.total <= 16 * MIB
     assert any(text.endswith(NO_MEMORY) for text in told(bob))
     assert len(told(bob)) == 1
     assert not ada.closed
@@ -338,7 +338,7 @@ def test_a_large_drawing_grows_no_more_and_small_ones_do() -> None:
         ada.take()
         if "FETCH_DATABASE" in [packets.PACKETS[p[2]].name for p in ada.packets]:
             break
-    assert world.ground.memory.total <= 32 * MIB
+    assert world.context.memory.total <= 32 * MIB
     bob.send_bytes(stroke())
     assert len(world.service.lobbies["e"].loaded.strokes) == 1
     eve = world.peer("eve").join("e")
@@ -355,7 +355,7 @@ def test_snapshots_are_given_back_first_and_the_oldest_first() -> None:
         world.peer(f"n{i}").join(f"d{i}")
     kept = [world.service.lobbies[f"d{i}"] for i in (1, 0, 2)]
     assert all(lobby.kept_snapshot for lobby in kept)
-    memory = world.ground.memory
+    memory = world.context.memory
     memory.bytes_max = int((memory.total - MIB) / 0.75)
     assert world.service.replays.has_room(0, memory.bytes_max)
     assert [bool(lobby.kept_snapshot) for lobby in kept] == [False, True, True]
@@ -380,12 +380,12 @@ def test_who_does_not_read_gets_one_snapshot() -> None:
     for _ in range(60):
         mallory.join("a").send_bytes(stroke())
         mallory.join("b")
-    assert mallory.session.outbox.replaying < 1.1 * size
+    assert mallory.session.send_queue.replaying < 1.1 * size
     assert mallory.session.waiting
     assert counted(world)["snapshots"] < 1.3 * size
     mallory.reads = True
     world.deliver(mallory)
-    world.settle()
+    world.run_effects()
     world.deliver(mallory)
     assert not mallory.session.waiting
     assert mallory.session.lobby is world.service.lobbies["b"]

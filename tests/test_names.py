@@ -4,8 +4,8 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from polypaint.names import is_reserved, problem, skeleton
-from polypaint.tickets import KEY_BYTES, PREFIX, VALID_S, Tickets
+from polypaint.identity.names import is_reserved, problem, skeleton
+from polypaint.identity.tickets import KEY_BYTES, PREFIX, VALID_S, Tickets
 
 
 @pytest.mark.parametrize(

@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polypaint import _codec
-from polypaint._codec import Turn
+from polypaint._codec import FlushSet
+from polypaint.engine.journal_buffer import JournalBuffer, records
 from polypaint.errors import Refused
-from polypaint.log import Log, records
 from polypaint.paint import packets
 from polypaint.paint.canvas import Canvas
-from polypaint.paint.lobbies import Lobby, LobbyInfo, empty_canvas
+from polypaint.paint.lobbies import Lobby, LobbyRules, empty_canvas
 from polypaint.paint.packets import AREA_MAX, CORNER_MAX, NUMBER_MAX, PACKETS, Mode
 from polypaint.paint.pixels import PixelCanvas
 from polypaint.paint.replica import Replica
@@ -46,7 +46,7 @@ class Watcher:
     """A newcomer or an old member: a canvas made of what the server sends."""
 
     def __init__(self, name: str, mode: Mode) -> None:
-        info = LobbyInfo("d", "ada", mode.value, "public", "")
+        info = LobbyRules("d", "ada", mode.value, "public", "")
         self.replica = Replica(name.encode(), info)
 
     def hear(self, told: list[bytes]) -> Canvas:
@@ -89,12 +89,12 @@ def agree(mode: Mode, sent: list[tuple[str, int, bytes]], heavy: int = 1 << 60) 
 
 
 def replayed(log: list[bytes]) -> Canvas:
-    lobby = Lobby(1, LobbyInfo("d", "ada", "", "public", ""), Log(), Turn())
+    lobby = Lobby(1, LobbyRules("d", "ada", "", "public", ""), JournalBuffer(), FlushSet())
     for batch in log:
         for _, seq, record in records(batch):
             if lobby.canvas is None:
                 first = packets.LOBBY_CREATION.decode_object(record)
-                lobby.info = LobbyInfo.of(first)
+                lobby.info = LobbyRules.of(first)
             lobby.replay(seq, record)
     return lobby.loaded
 
@@ -333,7 +333,7 @@ def test_a_dump_that_fails_is_tried_again(broken, monkeypatch: pytest.MonkeyPatc
     seen: list[object] = []
     world.service.read(lobby, lambda dump, _now: seen.append(dump), world.now)
     world.service.save(lobby, world.now)
-    world.settle()
+    world.run_effects()
     assert seen == [None]
     assert lobby.saved_seq != lobby.seq
     monkeypatch.undo()
@@ -369,7 +369,7 @@ def test_what_waited_for_failed_work_goes_on() -> None:
     assert bob.session.waiting
     while waiting:
         waiting.pop(0)()
-        world.settle()
+        world.run_effects()
     assert not bob.session.waiting
     assert "BUCKET_FILL" in ada.kinds()
     assert [type(error) for error in world.failures] == [Broken]

@@ -10,8 +10,8 @@ import sys
 import pytest
 from structlog.testing import capture_logs
 
-from polypaint import limits
 from polypaint.errors import SettingsError
+from polypaint.runtime import descriptors as limits
 
 from .conftest import serving
 from .processes import Process

@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image
 
 from polypaint import connect
-from polypaint.net import pictures, renderer
 from polypaint.paint import packets
+from polypaint.web import pictures, renderer
 
 from .conftest import serving
 from .peers import Browser, Raw, basic
@@ -79,7 +79,7 @@ async def test_a_body_that_is_not_wanted_is_not_read(tmp_path):
         with Browser(server.addresses["web"]) as browser:
             browser.send(head.encode() + b"Expect: 100-continue\r\n\r\n")
             assert (await asyncio.to_thread(browser.answer))[0] == 409
-        asked = server.paint.askings
+        asked = server.paint.snapshot_requests
         asked.is_asked = lambda *_: True
         with Browser(server.addresses["web"]) as browser:
             browser.send(head.encode() + b"\r\n")
@@ -109,14 +109,14 @@ async def test_a_picture_is_made_once(tmp_path):
             (200, answers[0][1]["etag"])
         }
         loads = 0
-        dump_of = server.errands.dump_of
+        dump_of = server.effect_runner.dump_of
 
         async def counted(lobby):
             nonlocal loads
             loads += 1
             return await dump_of(lobby)
 
-        server.errands.dump_of = counted
+        server.effect_runner.dump_of = counted
         etag = answers[0][1]["etag"]
         status, headers, body = await asyncio.to_thread(ask, f"If-None-Match: {etag}")
         assert (status, headers["etag"], body) == (304, etag, b"")

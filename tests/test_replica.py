@@ -2,7 +2,7 @@
 
 from polypaint import _codec
 from polypaint.paint import packets
-from polypaint.paint.lobbies import LobbyInfo
+from polypaint.paint.lobbies import LobbyRules
 from polypaint.paint.packets import PACKETS
 from polypaint.paint.replica import CONNECTED, Replica
 
@@ -17,7 +17,7 @@ def sent(replica: Replica) -> list[str]:
 
 
 def test_who_is_joining_anew_does_not_join_once_more_before_the_canvas_has_come():
-    replica = Replica(b"ada", LobbyInfo("d", "ada", "pixel", "public", ""))
+    replica = Replica(b"ada", LobbyRules("d", "ada", "pixel", "public", ""))
     connected = packets.LOBBY_CONNECT.encode_reply(DATE, CONNECTED)
     replica.draw(packets.SEND_POINTS.encode_request(DATE, b"ada", 1, RED, [(1, 1)]))
     assert sent(replica) == ["LOBBY_CONNECT", "SEND_POINTS", "LOBBY_CONNECT"]

@@ -13,7 +13,7 @@ import pytest
 from polypaint import connect
 from polypaint.errors import SettingsError, StoreError, StoreFull
 from polypaint.paint import packets
-from polypaint.server import Server
+from polypaint.runtime.server import Server
 
 from .conftest import serving
 from .peers import Raw, memory
@@ -172,20 +172,20 @@ def test_a_full_disk_turns_lobbies_read_only_and_recovers(tmp_path):
 async def test_the_reserve_lets_everybody_go_on_looking(tmp_path):
     async with serving(tmp_path) as server:
         real = server.journal.commit
-        room = 0
+        endpoint = 0
 
         def commit(batches):
-            if room <= 0:
+            if endpoint <= 0:
                 raise StoreFull("no room")
             real(batches)
 
         def use_reserve() -> bool:
-            nonlocal room
-            room = 1
+            nonlocal endpoint
+            endpoint = 1
             return True
 
         def fill_reserve() -> None:
-            if room < 2:
+            if endpoint < 2:
                 raise StoreFull("no room")
 
         server.journal.commit = commit
@@ -193,20 +193,20 @@ async def test_the_reserve_lets_everybody_go_on_looking(tmp_path):
         server.journal.fill_reserve = fill_reserve
         address = server.addresses["paint"]
         async with connect(address, "ada", "pw", create=True) as ada:
-            room = 1
+            endpoint = 1
             mine = await ada.create("d")
             await mine.selected_stroke([0]) if mine.canvas.strokes else None
-            room = 0
+            endpoint = 0
             stroke = mine.add_stroke(0, RED, 1, 1, [(1, 1)])
             async with connect(address, "bob", "pw", create=True) as bob:
                 await bob.say("General", "still here")
                 assert (await anext(ada.messages())).content.startswith("The server's disk")
                 assert (await anext(ada.messages())).content == "still here"
-            assert server.ground.read_only
-            room = 2
+            assert server.context.read_only
+            endpoint = 2
             assert (await stroke).name == "APPLIED"
             await mine.add_stroke(0, RED, 1, 1, [(2, 2)])
-            assert not server.ground.read_only
+            assert not server.context.read_only
 
 
 # ---------------------------------------------------------------- slow readers
@@ -385,7 +385,7 @@ async def test_accounts_when_the_store_fails(tmp_path):
 
 
 async def test_stopping_twice_as_long_as_allowed(tmp_path, monkeypatch):
-    monkeypatch.setattr("polypaint.server.STOP_S", 1.2)
+    monkeypatch.setattr("polypaint.runtime.server.STOP_S", 1.2)
     server_ = None
     async with serving(tmp_path) as server:
         server_ = server
@@ -425,9 +425,9 @@ async def test_a_timer_that_does_nothing_does_not_silence_the_next(tmp_path):
     async with serving(tmp_path) as server:
         rung = asyncio.Event()
         now = server.now()
-        server.ground.timers.at(now + 0.05, lambda _now: None)
-        server.ground.timers.at(now + 0.15, lambda _now: rung.set())
-        server.settle()
+        server.context.timers.at(now + 0.05, lambda _now: None)
+        server.context.timers.at(now + 0.15, lambda _now: rung.set())
+        server.run_effects()
         async with asyncio.timeout(5):
             await rung.wait()
 

@@ -7,7 +7,8 @@ import numpy as np
 import orjson
 import pytest
 
-from polypaint import _codec, effects
+from polypaint import _codec
+from polypaint.engine import effects
 from polypaint.errors import ProtocolError, Refused
 from polypaint.paint import effects as paint_effects
 from polypaint.paint import packets, service
@@ -196,7 +197,7 @@ def test_pipelining_in_one_write(world):
     assert peer.session.busy
     while waiting:
         waiting.pop(0)()
-        world.settle()
+        world.run_effects()
     assert peer.kinds() == ["CREATE_ACCOUNT", "CONNECTION", "LOBBY_CREATION"]
     assert xs(world) == [5]
     assert not peer.session.busy
@@ -212,7 +213,7 @@ def test_a_password_that_comes_back_too_late(world):
         peer.disconnect()
     for work in waiting:
         work()
-    world.settle()
+    world.run_effects()
     assert len(world.service.presence) == 0
 
 
@@ -462,7 +463,7 @@ def test_who_waits_for_a_drawing_may_be_gone_or_shut_out(world):
     ada.send(LOBBY_INFO_CHANGE, info("d", "private"))
     while waiting:
         waiting.pop(0)()
-        world.settle()
+        world.run_effects()
     bob.expect(LOBBY_CONNECT, DOES_NOT_EXIST)
     assert world.service.lobbies["d"].canvas is None
 
@@ -723,7 +724,7 @@ def test_a_resync_that_is_asked_for_during_a_replay_follows_it(world):
     bob.send(REMOVE_STROKE, [0]).send(REMOVE_STROKE, [0])
     bob.reads = True
     world.deliver(bob)
-    world.settle()
+    world.run_effects()
     assert bob.kinds().count("FETCH_DATABASE") == 2
 
 
@@ -732,8 +733,8 @@ def test_a_slow_reader_is_given_the_canvas_instead(world):
     bob.reads = False
     for x in range(30):
         ada.send(ADD_STROKE, 0, b"rgba", 1, 1, [[x, 0]] * 8000)
-    assert not bob.session.outbox.attached
-    assert bob.session.outbox.queued < 2 << 20
+    assert not bob.session.send_queue.attached
+    assert bob.session.send_queue.queued < 2 << 20
     ada.send(REMOVE_STROKE, [0])
     bob.send(REMOVE_STROKE, [0])
     assert len(xs(world)) == 29
@@ -757,7 +758,7 @@ def test_who_lags_is_spared_what_is_void_by_now(world):
     for x in range(300):
         ada.send(packets.REPLACE_STROKE, 0, b"rgba", 1, 1, [[x, 0]] * 2000)
         stroke(ada, x)
-    assert bob.session.outbox.queued < 1 << 20
+    assert bob.session.send_queue.queued < 1 << 20
     bob.reads = True
     world.deliver(bob)
     assert world.service.counters["resyncs"] == resyncs
@@ -790,7 +791,7 @@ def test_a_backlog_makes_positions_stale_until_it_is_drained(world):
     assert xs(world) == [2, 3, 4]
     bob.reads = True
     world.deliver(bob)
-    world.settle()
+    world.run_effects()
     assert resynced(bob)
 
 
@@ -803,13 +804,13 @@ def test_who_does_not_read_is_not_heard(world):
     ada.send_bytes(one * 500)
     assert ada.session.busy
     assert ada.session.stalled
-    assert ada.session.outbox.queued < 3 << 20
+    assert ada.session.send_queue.queued < 3 << 20
     ada.reads = True
     world.deliver(ada)
-    world.settle()
+    world.run_effects()
     while ada.session.stalled:
         ada.session.work(world.now)
-        world.settle()
+        world.run_effects()
     assert len(ada.take()) == 500
 
 
@@ -944,7 +945,7 @@ def test_a_client_saves_what_only_clients_know():
         world.service.picture(lobby_, "ada", picture, world.now)
     lobby_.saving = False
     world.service.picture(lobby_, "ada", picture, world.now)
-    world.settle()
+    world.run_effects()
     assert eve.kinds()[0:2] == ["LOBBY_FREEZE_STATE", "FETCH_DATABASE"]
     assert not lobby_.loaded.needs_client_snapshot
     ada.send(UPDATE_DATABASE)
@@ -1086,7 +1087,7 @@ def test_read_only_and_back(world):
         peer.disconnect()
     assert world.service.lobbies["d"].canvas is not None
     world.service.turn_writable(world.now)
-    world.settle()
+    world.run_effects()
     assert world.service.lobbies["d"].canvas is None
     pat = world.peer("pat").join("d")
     assert pat.kinds().count("ADD_STROKE") == 2
@@ -1138,7 +1139,7 @@ def busy_world() -> tuple[World, list, Peer, Peer]:
 def finish(world: World, waiting: list) -> None:
     while waiting:
         waiting.pop(0)()
-        world.settle()
+        world.run_effects()
 
 
 def test_a_busy_lobby_waits_and_others_do_not():
@@ -1275,7 +1276,7 @@ def test_of_two_who_come_back_at_once_one_gets_in(world):
         peer.send(CONNECTION, "pw")
     while waiting:
         waiting.pop(0)()
-        world.settle()
+        world.run_effects()
     assert sorted(bool(peer.closed) for peer in both) == [False, True]
 
 
@@ -1288,10 +1289,10 @@ def test_who_leaves_while_the_other_connection_is_asked(world):
     again.name = b"ada"
     again.send(CONNECTION, "pw")
     waiting.pop(0)()
-    world.settle()
+    world.run_effects()
     again.disconnect()
     while waiting:
         waiting.pop(0)()
-        world.settle()
+        world.run_effects()
     assert world.service.presence.holder("ada") is None
     assert len(world.service.sessions) == 0

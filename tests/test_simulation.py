@@ -19,12 +19,12 @@ import orjson
 import pytest
 
 from polypaint import _codec
-from polypaint._codec import Splitter
-from polypaint.log import records
-from polypaint.memory import UNLIMITED
+from polypaint._codec import FrameDecoder
+from polypaint.engine.journal_buffer import records
+from polypaint.engine.memory import UNLIMITED
 from polypaint.paint import packets
 from polypaint.paint.canvas import Canvas
-from polypaint.paint.lobbies import LobbyInfo, empty_canvas
+from polypaint.paint.lobbies import LobbyRules, empty_canvas
 from polypaint.paint.packets import PACKETS, Mode
 from polypaint.paint.replica import Outcome, Replica
 from polypaint.paint.strokes import StrokeCanvas
@@ -45,7 +45,7 @@ class Client:
         self.name = name
         self.replica: Replica | None = None
         self.peer: Peer | None = None
-        self.splitter = Splitter()
+        self.decoder = FrameDecoder()
         self.intended: set[bytes] = set()
         self.arrives_at = {"up": 0.0, "down": 0.0}
         self.strokes = itertools.count()
@@ -55,13 +55,13 @@ class Client:
     def connect(self) -> None:
         world = self.simulation.world
         self.peer = Peer(world, "127.0.0.1", 2 * LATENCY_S)
-        self.splitter = Splitter()
+        self.decoder = FrameDecoder()
         name = self.name.encode()
         out = packets.CREATE_ACCOUNT.encode_request(DATE, name, "pw")
         if self.name in world.store.passwords:
             out = b""
         out += packets.CONNECTION.encode_request(DATE, name, "pw")
-        info = LobbyInfo("d", "c0", self.simulation.mode.value, "public", "")
+        info = LobbyRules("d", "c0", self.simulation.mode.value, "public", "")
         self.replica = Replica(name, info)
         text = orjson.dumps(info.json(True)).decode()
         if self.name == "c0" and not self.simulation.created:
@@ -99,7 +99,7 @@ class Client:
     def _heard(self, peer: Peer, data: bytes) -> None:
         if peer is not self.peer or self.replica is None:
             return
-        for packet in self.splitter.feed(data):
+        for packet in self.decoder.feed(data):
             kind = PACKETS[packet[2]]
             if kind is packets.LOBBY_CONNECT:
                 status = packets.decode(packet, True)[0]
@@ -264,7 +264,7 @@ class Simulation:
         def end() -> None:
             if generation == self.generation:
                 self.turning = False
-                self.world.settle()
+                self.world.run_effects()
                 for client in self.clients:
                     client.hear()
 
@@ -287,7 +287,7 @@ class Simulation:
         self.turning = False
         self.world = World(self.store, self.journal, self.now, self.defer, **self.settings)
         self.world.service.heavy = self.heavy
-        self.world.ground.memory.bytes_max = self.memory_max
+        self.world.context.memory.bytes_max = self.memory_max
         self.world.flushed = self.saw
         assert not self.world.report.problems
         stored = {lobby.number: lobby for lobby in self.world.report.lobbies}
@@ -345,7 +345,7 @@ class Simulation:
 
     def set_memory(self, bytes_max: int) -> None:
         """From now on large things may take so much: what is beyond it is refused."""
-        self.memory_max = self.world.ground.memory.bytes_max = bytes_max
+        self.memory_max = self.world.context.memory.bytes_max = bytes_max
 
     # ------------------------------------------------------------ the play
     def play(self) -> None:

@@ -4,14 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polypaint import strictjson
-from polypaint.accounts import Presence, is_clean, is_name, is_password, prepared
+from polypaint.engine.timers import Timers
 from polypaint.errors import ProtocolError
-from polypaint.net.passwords import Passwords
-from polypaint.pace import FLUSH_S, Pace
+from polypaint.identity.accounts import Presence, is_clean, is_name, is_password, prepared
 from polypaint.paint import channels, packets
-from polypaint.paint.lobbies import LobbyInfo
-from polypaint.timers import Timers
+from polypaint.paint.lobbies import LobbyRules
+from polypaint.runtime.flush_pacer import FLUSH_S, FlushPacer
+from polypaint.runtime.password_hasher import PasswordHasher
+from polypaint.wire import strictjson
 
 from .world import World
 
@@ -82,7 +82,7 @@ def test_passwords_have_limits():
 
 
 async def test_hashing():
-    passwords = Passwords(4)
+    passwords = PasswordHasher(4)
     await passwords.start()
     hashed = await passwords.hash("a\0b" + "x" * 500)
     assert await passwords.check("a\0b" + "x" * 500, hashed)
@@ -117,7 +117,7 @@ def test_timers():
 
 
 def test_who_is_locked_out():
-    public = LobbyInfo("d", "ada", "s", "public", "")
+    public = LobbyRules("d", "ada", "s", "public", "")
     closed = public.protected("protected", "x")
     private = public.protected("private", "")
     assert closed.locks_out(public)
@@ -158,7 +158,7 @@ def test_a_session_asks_its_guest_type():
 
 
 def test_the_pace_waits_only_when_it_pays():
-    alone, crowd = Pace(), Pace()
+    alone, crowd = FlushPacer(), FlushPacer()
     for i in range(2000):
         alone.flushed(i * 5e-5, 1)
         crowd.flushed(i * 5e-4, 29)

@@ -8,11 +8,18 @@ from pathlib import Path
 
 import pytest
 
+from polypaint.engine.journal_buffer import (
+    DOCUMENTS,
+    RECORD,
+    Damaged,
+    JournalBuffer,
+    records,
+    salvaged,
+)
 from polypaint.errors import StoreError, StoreFull
-from polypaint.log import DOCUMENTS, RECORD, Damaged, Log, records, salvaged
 from polypaint.paint import packets
-from polypaint.paint.lobbies import LobbyInfo
-from polypaint.recovery import recover
+from polypaint.paint.lobbies import LobbyRules
+from polypaint.runtime.recovery import recover
 from polypaint.store import StoredLobby, sqlite_journal
 from polypaint.store.folder import DataFolder
 from polypaint.store.sqlite_journal import SqliteJournal
@@ -22,7 +29,7 @@ from polypaint.store.wal import Scan, scan
 from .test_session import stroke
 from .world import World
 
-INFO = LobbyInfo("d", "ada", "stroke", "protected", "x")
+INFO = LobbyRules("d", "ada", "stroke", "protected", "x")
 
 
 @pytest.fixture
@@ -49,7 +56,7 @@ async def test_a_save_that_fails_changes_nothing(store):
 
 async def test_damage_is_noticed(store, tmp_path):
     await store.save(StoredLobby(1, INFO, 1), {"a": 1}, [b"x" * 1000], 0)
-    await store.save(StoredLobby(2, LobbyInfo("e", "", "s", "public", ""), 1), {"a": 1}, [], 0)
+    await store.save(StoredLobby(2, LobbyRules("e", "", "s", "public", ""), 1), {"a": 1}, [], 0)
     store._db.execute("UPDATE parts SET data = ? WHERE number = 1", (b"nonsense",))
     import zlib
 
@@ -213,7 +220,7 @@ async def test_a_damaged_journal_gives_what_can_be_had(tmp_path, damage, problem
 
 
 def batch_of(*entries: tuple[int, int, bytes]) -> bytes:
-    log = Log()
+    log = JournalBuffer()
     for entry in entries:
         log.add(*entry)
     return log.take()

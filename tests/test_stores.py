@@ -17,7 +17,7 @@ import pytest
 from polypaint import connect, connect_matches
 from polypaint.bots import puissance4 as bot
 from polypaint.errors import LoginFailed, StoreError
-from polypaint.paint.lobbies import LobbyInfo
+from polypaint.paint.lobbies import LobbyRules
 from polypaint.store import (
     Counted,
     Journal,
@@ -36,7 +36,7 @@ from polypaint.store.sqlite_store import SqliteStore
 from .processes import Process
 from .world import MemoryJournal, MemoryStore
 
-INFO = LobbyInfo("d", "ada", "stroke", "protected", "x")
+INFO = LobbyRules("d", "ada", "stroke", "protected", "x")
 
 
 def sqlite_store(tmp_path, _request):
@@ -217,7 +217,7 @@ async def test_both_stores_do_the_same(tmp_path, request, seed):
                 work = [s.set_password(*arguments) for s in stores]
             case 2:
                 number = rng.randrange(1, 4)
-                lobby = StoredLobby(number, LobbyInfo(f"d{number}", "a", "s", "public", ""), step)
+                lobby = StoredLobby(number, LobbyRules(f"d{number}", "a", "s", "public", ""), step)
                 blobs = [rng.randbytes(rng.randrange(50)) for _ in range(rng.randrange(3))]
                 work = [s.save(lobby, {"step": step}, blobs, step) for s in stores]
             case 3:

@@ -11,10 +11,10 @@ import pytest
 from websockets.asyncio.client import connect as connect_websocket
 from websockets.exceptions import ConnectionClosed as WebSocketClosed
 
-from polypaint import connect, connect_matches, connect_tanks, effects
-from polypaint.book import Book, FetchDocument, SaveDocuments
+from polypaint import connect, connect_matches, connect_tanks
 from polypaint.bots import puissance4 as bot
-from polypaint.errands import _ERRANDS
+from polypaint.engine import effects
+from polypaint.engine.documents import DocumentBuffer, FetchDocument, SaveDocuments
 from polypaint.errors import PolypaintError
 from polypaint.matches import effects as match_effects
 from polypaint.matches.messages import REQUESTS, Request
@@ -23,9 +23,10 @@ from polypaint.matches.session import handles as match_handles
 from polypaint.paint import effects as paint_effects
 from polypaint.paint import packets
 from polypaint.paint.service import PaintService
-from polypaint.paint.session import Session
+from polypaint.paint.session import PaintSession
 from polypaint.paint.session import handles as paint_handles
-from polypaint.supervise import TRACEBACKS, Supervisor
+from polypaint.runtime.effect_runner import _RUNNERS
+from polypaint.runtime.supervisor import TRACEBACKS, Supervisor
 from polypaint.tanks.messages import KINDS, Kind, When
 from polypaint.tanks.session import handles as tank_handles
 
@@ -33,7 +34,7 @@ from .conftest import serving
 
 SOON_S = 20
 RED = b"\xff\x00\x00\xff"
-EFFECTS = [kind for kind in _ERRANDS if kind is not effects.Unexpected]
+EFFECTS = [kind for kind in _RUNNERS if kind is not effects.Unexpected]
 
 IN_STORE = {
     effects.CheckPassword: "password_hash",
@@ -48,9 +49,9 @@ IN_STORE = {
     paint_effects.RemoveCanvas: "remove",
 }
 ANSWERED = {
-    effects.CheckPassword: (Session, "password_checked"),
-    effects.CreateAccount: (Session, "account_created"),
-    SaveDocuments: (Book, "saved"),
+    effects.CheckPassword: (PaintSession, "password_checked"),
+    effects.CreateAccount: (PaintSession, "account_created"),
+    SaveDocuments: (DocumentBuffer, "saved"),
     paint_effects.LoadCanvas: (PaintService, "canvas_loaded"),
     paint_effects.SaveCanvas: (PaintService, "canvas_saved"),
     paint_effects.RemoveCanvas: (PaintService, "canvas_removed"),
@@ -107,8 +108,8 @@ async def paint_all(server, filename):
             raise NotDrawn("the fill is not there")
     with contextlib.suppress(PolypaintError):
         await connect(address, "ada", "wrong", reconnect=False).open()
-    server.ground.effects.append(match_effects.RemoveStudio(filename))
-    server.settle()
+    server.context.effects.append(match_effects.RemoveGameLobby(filename))
+    server.run_effects()
     await until(lambda: not server.paint._removing)
 
 
@@ -138,29 +139,29 @@ async def drive_all(server):
 async def use_all(server, filename):
     """Do everything that has effects; each part on its own, failures and all."""
     failures = []
-    server.ground.effects.append(
-        match_effects.ArrangeStudio("studio", "ada", "code", frozenset(), clear=True)
+    server.context.effects.append(
+        match_effects.ArrangeGameLobby("studio", "ada", "code", frozenset(), clear=True)
     )
-    server.ground.effects.append(match_effects.Trouble("for the log", {}))
-    server.ground.effects.append(effects.DrawingProblem("for the log", "d", ValueError()))
-    server.settle()
+    server.context.effects.append(match_effects.Trouble("for the log", {}))
+    server.context.effects.append(effects.DrawingProblem("for the log", "d", ValueError()))
+    server.run_effects()
     for part in (paint_all(server, filename), play_all(server), drive_all(server)):
         try:
             async with asyncio.timeout(SOON_S):
                 await part
         except PolypaintError as error:
             failures.append(error)
-    server.ground.effects.append(match_effects.RemoveStudio("studio"))
-    server.settle()
+    server.context.effects.append(match_effects.RemoveGameLobby("studio"))
+    server.run_effects()
     return failures
 
 
 @contextlib.asynccontextmanager
 async def injected(tmp_path, monkeypatch):
     """A server in which everything is work for a thread, and which tries again soon."""
-    for module in ("paint.service", "book"):
+    for module in ("paint.service", "engine.documents"):
         monkeypatch.setattr(f"polypaint.{module}.SAVE_AGAIN_S", 0.02)
-    monkeypatch.setattr("polypaint.book.SAVE_S", 0.02)
+    monkeypatch.setattr("polypaint.engine.documents.SAVE_S", 0.02)
     async with serving(tmp_path) as server:
         server.paint.heavy = 0
         yield server
@@ -170,8 +171,8 @@ async def is_whole(server, count=1):
     """Everything works, nothing is waited for, and everything is stored."""
     await until(lambda: sum(server.supervisor.errors.values()) == count)
     assert await use_all(server, "second") == []
-    await until(lambda: server.ground.connections == 0)
-    await until(lambda: not server._unsaved() and not server.errands.under_way)
+    await until(lambda: server.context.connections == 0)
+    await until(lambda: not server._unsaved() and not server.effect_runner.under_way)
     assert not server.tanks.sessions
     assert not server.paint.sessions
     assert sum(server.supervisor.errors.values()) == count
@@ -179,9 +180,9 @@ async def is_whole(server, count=1):
 
 @pytest.mark.parametrize("kind", EFFECTS, ids=lambda kind: kind.__name__)
 async def test_an_effect_that_cannot_be_begun(tmp_path, monkeypatch, kind):
-    once = Once(_ERRANDS[kind])
+    once = Once(_RUNNERS[kind])
     async with injected(tmp_path, monkeypatch) as server:
-        monkeypatch.setitem(_ERRANDS, kind, once)
+        monkeypatch.setitem(_RUNNERS, kind, once)
         if kind is effects.Rejected:
             async with connect(server.addresses["paint"], "eve", "pw", create=True) as eve:
                 eve.send(packets.UNSELECTED_STROKE.encode_request(0, b"", [1]))
@@ -233,18 +234,18 @@ async def test_what_one_effect_raises_does_not_lose_the_next(tmp_path, monkeypat
     async with serving(tmp_path) as server:
         done = []
 
-        def errand(_errands, effect):
+        def errand(_runner, effect):
             if effect.what == "first":
                 raise Injected
             done.append(effect.what)
 
-        monkeypatch.setitem(_ERRANDS, match_effects.Trouble, errand)
+        monkeypatch.setitem(_RUNNERS, match_effects.Trouble, errand)
         for what in ("first", "second"):
-            server.ground.effects.append(match_effects.Trouble(what, {}))
-        server.settle()
+            server.context.effects.append(match_effects.Trouble(what, {}))
+        server.run_effects()
         assert done == ["second"]
-        server.ground.effects.append(match_effects.Trouble("third", {}))
-        server.settle()
+        server.context.effects.append(match_effects.Trouble("third", {}))
+        server.run_effects()
         assert done == ["second", "third"]
 
 
@@ -302,9 +303,9 @@ async def test_a_handler_of_paint_that_raises(tmp_path, monkeypatch, kind):
                 await ws.send(struct.pack("<HBIB", 8, kind.id, 0, 0))
                 reason = await closed(ws)
         assert (reason.close_code, reason.close_reason) == (1011, effects.INTERNAL_ERROR)
-        assert server.supervisor.errors == {"Session": 1}
-        await until(lambda: server.ground.connections == 1)
-    assert server.ground.connections == 0
+        assert server.supervisor.errors == {"PaintSession": 1}
+        await until(lambda: server.context.connections == 1)
+    assert server.context.connections == 0
 
 
 @pytest.mark.parametrize("request_", REQUESTS.values(), ids=lambda request: request.name)
@@ -346,11 +347,11 @@ async def test_a_timer_that_raises_takes_no_other_with_it(tmp_path):
     async with serving(tmp_path) as server:
         made = []
         now = server.now()
-        server.ground.timers.at(now, raising)
-        server.ground.timers.at(now, made.append)
+        server.context.timers.at(now, raising)
+        server.context.timers.at(now, made.append)
         server._arm()
         await until(lambda: made)
-        server.ground.timers.at(server.now(), made.append)
+        server.context.timers.at(server.now(), made.append)
         server._arm()
         await until(lambda: len(made) == 2)
         assert server.supervisor.errors == {"timer": 1}
@@ -361,9 +362,9 @@ async def test_a_connection_that_cannot_be_sent_to_ends_alone(tmp_path, monkeypa
         async with connect(server.addresses["paint"], "ada", "pw", create=True) as ada:
             await ada.create("d")
             session = server.paint.presence.holder("ada")
-            link = server._links[session.outbox.id]
-            link.send = raising
-            server.send([session.outbox])
+            connection = server._links[session.send_queue.id]
+            connection.send = raising
+            server.send([session.send_queue])
             assert session.closing == effects.INTERNAL_ERROR
             await until(lambda: server.paint.presence.holder("ada") is not session)
         assert server.supervisor.errors["sending"] == 1
@@ -371,12 +372,12 @@ async def test_a_connection_that_cannot_be_sent_to_ends_alone(tmp_path, monkeypa
 
 async def test_a_message_between_roles_that_raises_takes_no_other_with_it(tmp_path):
     async with serving(tmp_path) as server:
-        heard = []
+        after_read = []
         server.bus.join("broken", raising)
-        server.bus.join("sound", lambda message, _now: heard.append(message))
+        server.bus.join("sound", lambda message, _now: after_read.append(message))
         server.bus.send("broken", {})
         server.bus.send("sound", {"a": 1})
-        await until(lambda: heard)
+        await until(lambda: after_read)
         assert server.supervisor.errors == {"bus: broken": 1}
 
 
@@ -390,8 +391,8 @@ async def test_whoever_disconnects_in_a_broken_way_frees_name_and_place(tmp_path
     async with serving(tmp_path) as server:
         monkeypatch.setattr(server.paint, "leave", raising)
         async with connect(server.addresses["paint"], "ada", "pw", create=True):
-            assert server.ground.connections == 1
-        await until(lambda: server.ground.connections == 0)
+            assert server.context.connections == 1
+        await until(lambda: server.context.connections == 0)
         assert server.paint.presence.holder("ada") is None
 
 
@@ -420,9 +421,9 @@ async def test_the_same_traceback_is_not_shown_for_ever(capfd):
 async def test_a_connection_is_lost_once_when_the_server_stops(tmp_path, monkeypatch):
     lost = []
     async with serving(tmp_path) as server:
-        real = Session.lost
+        real = PaintSession.lost
         monkeypatch.setattr(
-            Session, "lost", lambda self, now: (lost.append(self.name), real(self, now))
+            PaintSession, "lost", lambda self, now: (lost.append(self.name), real(self, now))
         )
         clients = [
             connect(server.addresses["paint"], f"p{i}", "pw", create=True, reconnect=False)
@@ -431,7 +432,7 @@ async def test_a_connection_is_lost_once_when_the_server_stops(tmp_path, monkeyp
         for client in clients:
             await client.open()
     assert sorted(lost) == ["p0", "p1", "p2"]
-    assert server.ground.connections == 0
+    assert server.context.connections == 0
     for client in clients:
         await client.close()
 
@@ -442,12 +443,12 @@ def test_a_long_computation_does_not_delay_the_end(tmp_path):
 
     program = f"""
 import asyncio, os, signal, sys, time
-from polypaint import server
+from polypaint.runtime import server
 from polypaint.__main__ import main
 real = server.Server.start
 async def start(self):
     await real(self)
-    self.errands.renderer.submit(time.sleep, 60)
+    self.effect_runner.renderer.submit(time.sleep, 60)
     self._loop.call_soon(os.kill, os.getpid(), signal.SIGTERM)
 server.Server.start = start
 sys.argv = ["polypaint-fast", "--data", {str(tmp_path / "data")!r}, "--paint-port", "0",

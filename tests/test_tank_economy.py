@@ -5,8 +5,8 @@ import random
 import orjson
 import pytest
 
-from polypaint.book import change
-from polypaint.log import DOCUMENTS, records
+from polypaint.engine.documents import change
+from polypaint.engine.journal_buffer import DOCUMENTS, records
 from polypaint.tanks import battle as battles
 
 from .driving import STILL, enter, fire, pair, place, talk
@@ -204,7 +204,7 @@ def bot(world, name):
     talker = Talker.__new__(Talker)
     talker.world, talker.messages, talker.closed, talker.reads = world, [], "", True
     talker.session = world.tanks.connect_bot(name, "127.0.0.1", world.now, lambda: 0.0)
-    world.peers[talker.session.outbox.id] = talker
+    world.peers[talker.session.send_queue.id] = talker
     talker.send(requeste="connect to map", map="prairie")
     return talker
 

@@ -16,8 +16,8 @@ from websockets.asyncio.client import connect as connect_websocket
 
 from polypaint import LoginFailed, TankRefused, connect_tanks
 from polypaint.bots import tanks as bot
-from polypaint.company import PREFIX
 from polypaint.errors import ConnectionClosed
+from polypaint.runtime.bot_supervisor import PREFIX
 from polypaint.tanks.battle import PLAYED_S
 from polypaint.tanks.maps import MAPS
 
@@ -74,7 +74,7 @@ async def test_a_client_in_the_arena(tmp_path):
                 ada.drive(forward=1)
         with pytest.raises(LoginFailed, match="bad credentials"):
             await connect_tanks(tcp, "ada", "no").open()
-        await until(lambda: server.ground.connections == 0)
+        await until(lambda: server.context.connections == 0)
 
 
 async def test_bots_fight_to_the_end(tmp_path):
@@ -108,7 +108,7 @@ async def test_bots_fight_to_the_end(tmp_path):
 
 
 async def test_company_comes_and_goes(tmp_path, monkeypatch):
-    monkeypatch.setattr("polypaint.company.LOOK_S", 0.02)
+    monkeypatch.setattr("polypaint.runtime.bot_supervisor.LOOK_S", 0.02)
     async with serving(tmp_path, tank_bots=3) as server:
         battle = server.tanks.battles["ville"]
         async with connect_tanks(server.addresses["tanks"], "ada", "pw", create=True) as ada:
@@ -121,7 +121,7 @@ async def test_company_comes_and_goes(tmp_path, monkeypatch):
 
 
 async def test_company_with_tls(tmp_path, monkeypatch):
-    monkeypatch.setattr("polypaint.company.LOOK_S", 0.02)
+    monkeypatch.setattr("polypaint.runtime.bot_supervisor.LOOK_S", 0.02)
     cert, key = certificate(tmp_path)
     context = ssl.create_default_context(cafile=cert)
     async with serving(tmp_path / "data", tls_cert=cert, tls_key=key, tank_bots=3) as server:

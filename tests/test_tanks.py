@@ -11,7 +11,7 @@ from hypothesis import settings as hypothesis_settings
 from polypaint.errors import StoreError
 from polypaint.tanks import battle as battles
 from polypaint.tanks.session import LOGIN_S
-from polypaint.tanks.tanks import JITTER_S, TANKS, Budget
+from polypaint.tanks.vehicles import JITTER_S, TANKS, Budget
 
 from .driving import STILL, enter, face_to_face, fighter, fire, kinds, online, pair, place, talk
 from .world import Talker, World
@@ -90,7 +90,7 @@ def test_a_newer_login_wins(world):
 def test_a_store_that_is_away(world):
     talk(world, "ada").disconnect()
     world.book.save(world.now)
-    world.settle()
+    world.run_effects()
     original = world.store.read_one
 
     async def away(kind, key):
@@ -228,7 +228,7 @@ def test_refused_entries(world):
     no(ada, "already on a map", requeste="spectate", map="prairie")
     world.tanks.battles["prairie"].state = battles.CLOSING
     no(talk(world, "bob"), "closed", map="prairie")
-    world.ground.read_only = True
+    world.context.read_only = True
     no(talk(world, "cyd"), "closed", map="ville")
 
 
@@ -462,9 +462,9 @@ def test_an_operators_stop(world):
 def test_nobody_dies_while_it_cannot_be_kept(world):
     ada, bob = face_to_face(world)
     fire(world, ada, 3)
-    world.ground.read_only = True
+    world.context.read_only = True
     world.advance(5)
     assert not [m for m in bob.take() if "dead" in m]
-    world.ground.read_only = False
+    world.context.read_only = False
     world.advance(5)
     assert [m for m in bob.take() if "dead" in m]

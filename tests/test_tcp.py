@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from polypaint.net import link
+from polypaint.net import connection as connection
 from polypaint.paint import packets
 
 from .conftest import serving
@@ -71,7 +71,7 @@ def test_who_leaves_half_and_reads_nothing_frees_the_name(tmp_path, monkeypatch)
             answer = again.next(packets.CONNECTION)
             if answer and packets.decode(answer, True) == (0,):
                 break
-        assert time.monotonic() - began < 4 * link.CLOSE_S
+        assert time.monotonic() - began < 4 * connection.CLOSE_S
         time.sleep(0.3)
     assert process.stop() == 0
 

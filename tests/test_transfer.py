@@ -9,7 +9,7 @@ import pytest
 
 from polypaint import connect
 from polypaint.errors import StoreError
-from polypaint.paint.lobbies import LobbyInfo
+from polypaint.paint.lobbies import LobbyRules
 from polypaint.store import Sizes, StoredLobby, transfer
 from polypaint.store.sqlite_store import SqliteStore
 from polypaint.store.transfer import copy
@@ -32,7 +32,9 @@ async def pair(tmp_path, request):
 
 
 def lobby(number, seq, name=None):
-    return StoredLobby(number, LobbyInfo(name or f"d{number}", "ada", "stroke", "public", ""), seq)
+    return StoredLobby(
+        number, LobbyRules(name or f"d{number}", "ada", "stroke", "public", ""), seq
+    )
 
 
 async def fill(store, rng, accounts=20, drawings=6, documents=40, results=30):

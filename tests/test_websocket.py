@@ -12,7 +12,7 @@ from websockets.exceptions import InvalidStatus
 
 from polypaint.net import websocket
 from polypaint.paint import packets
-from polypaint.server import Server
+from polypaint.runtime.server import Server
 
 from .conftest import serving
 from .peers import Frames, Raw, memory
@@ -117,11 +117,11 @@ class Bare:
         self.reason = ""
 
     @classmethod
-    async def open(cls, server: Server, room: str = "paint", *headers: str) -> "Bare":
+    async def open(cls, server: Server, endpoint: str = "paint", *headers: str) -> "Bare":
         host, port = server.addresses["web"].removeprefix("http://").split(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         head = [
-            f"GET /ws/{room} HTTP/1.1",
+            f"GET /ws/{endpoint} HTTP/1.1",
             f"Host: {host}:{port}",
             "Upgrade: websocket",
             "Connection: Upgrade",
@@ -177,8 +177,8 @@ def frame(opcode: int, data: bytes = b"", *, fin: bool = True) -> bytes:
 
 async def test_a_frame_that_is_too_large_is_refused_from_its_header(tmp_path):
     async with serving(tmp_path) as server:
-        for room, size in (("paint", 65536), ("matches", 65537), ("tanks", 1 << 40)):
-            async with await Bare.open(server, room) as peer:
+        for endpoint, size in (("paint", 65536), ("matches", 65537), ("tanks", 1 << 40)):
+            async with await Bare.open(server, endpoint) as peer:
                 peer.writer.write(b"\x82\xff" + struct.pack(">Q", size))
                 assert await peer.code() == 1009
         async with await Bare.open(server) as peer:
@@ -190,7 +190,7 @@ async def test_a_frame_that_is_too_large_is_refused_from_its_header(tmp_path):
 async def test_a_server_that_stops_says_that_it_comes_back(tmp_path):
     async with serving(tmp_path) as server:
         account = packets.CREATE_ACCOUNT.encode_request(DATE, b"ada", "pw")
-        peers = [await Bare.open(server, room) for room in ("paint", "matches", "tanks")]
+        peers = [await Bare.open(server, endpoint) for endpoint in ("paint", "matches", "tanks")]
         for peer in peers:
             assert await peer.status() == 101
         peers[0].frame(BINARY, account)
@@ -206,20 +206,20 @@ async def test_an_exception_that_nobody_expected_is_1011(tmp_path, monkeypatch):
         def broken(*_: object) -> None:
             raise RuntimeError("injected")
 
-        for room in server.rooms:
-            async with await Bare.open(server, room) as peer:
-                while not server.ground.connections:
+        for endpoint in server.endpoints:
+            async with await Bare.open(server, endpoint) as peer:
+                while not server.context.connections:
                     await asyncio.sleep(0)
                 session = next(iter(server._links.values())).session
                 monkeypatch.setattr(session, "receive_message", broken, raising=True)
-                peer.frame(TEXT if server.rooms[room].text else BINARY, b"{}")
+                peer.frame(TEXT if server.endpoints[endpoint].text else BINARY, b"{}")
                 assert await peer.code() == 1011
-            while server.ground.connections:
+            while server.context.connections:
                 await asyncio.sleep(0.01)
 
 
 async def test_a_request_is_answered_while_others_wait_for_their_turn(tmp_path, monkeypatch):
-    monkeypatch.setattr(websocket.WebSockets, "crowded", True)
+    monkeypatch.setattr(websocket.WebSockets, "contended", True)
     async with serving(tmp_path) as server:
         url = server.addresses["web"].replace("http", "ws") + "/ws/paint"
         long = {f"X-Header-{i}": "x" * 100 for i in range(20)}
@@ -230,8 +230,8 @@ async def test_a_request_is_answered_while_others_wait_for_their_turn(tmp_path, 
 
 async def test_text_that_is_not_utf_8_is_1007(tmp_path):
     async with serving(tmp_path) as server:
-        for room in ("matches", "tanks"):
-            async with await Bare.open(server, room) as peer:
+        for endpoint in ("matches", "tanks"):
+            async with await Bare.open(server, endpoint) as peer:
                 peer.frame(TEXT, b'{"requete": "\xff"}')
                 assert await peer.code() == 1007
 

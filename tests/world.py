@@ -1,7 +1,7 @@
 """A whole server in virtual time: no sockets, no clock, no threads, no disk.
 
-`World` runs all rooms as `server.py` does, with a store and a journal in memory; `Peer` is a
-connection to paint that a test talks through, `Talker` one to a room that speaks JSON. Work that
+`World` runs all rooms as `runtime/server.py` does, with a store and a journal in memory; `Peer` is
+a connection to paint that a test talks through, `Talker` one to a room that speaks JSON. Work that
 waits (passwords, storage) is done at once, or handed to `defer`, so that a simulation can decide
 when it comes back.
 """
@@ -15,11 +15,12 @@ from typing import Any, TypeVar
 
 import orjson
 
-from polypaint import _codec, effects
-from polypaint.book import Book, Changes, FetchDocument, SaveDocuments
+from polypaint import _codec
 from polypaint.bus.local import LocalBus
+from polypaint.engine import effects
+from polypaint.engine.context import Context
+from polypaint.engine.documents import Changes, DocumentBuffer, FetchDocument, SaveDocuments
 from polypaint.errors import StoreError
-from polypaint.ground import Ground
 from polypaint.matches import effects as match_effects
 from polypaint.matches.games import Game
 from polypaint.matches.games.dessin import Dessin
@@ -29,7 +30,7 @@ from polypaint.paint import effects as paint_effects
 from polypaint.paint import packets
 from polypaint.paint.packets import PACKETS, Packet, decode
 from polypaint.paint.service import PaintService, attempted
-from polypaint.recovery import Report, recover
+from polypaint.runtime.recovery import Report, recover
 from polypaint.settings import Settings
 from polypaint.store import (
     Counted,
@@ -251,7 +252,7 @@ class Peer:
         """Would the kernel find out that this peer is gone, if it asked?"""
         self.session = world.service.connect(address, world.now, lambda: rtt_s)
         if self.session is not None:
-            world.peers[self.session.outbox.id] = self
+            world.peers[self.session.send_queue.id] = self
 
     # ------------------------------------------------------------ sending
     def send(self, kind: Packet, *values: Any, name: bytes | None = None) -> "Peer":
@@ -264,7 +265,7 @@ class Peer:
         assert self.session is not None
         if not self.closed:
             self.session.receive(data, self.world.now)
-        self.world.settle()
+        self.world.run_effects()
         return self
 
     def raw(self, type_id: int, data: bytes = b"", name: bytes | None = None) -> "Peer":
@@ -303,14 +304,14 @@ class Peer:
         assert self.session is not None
         if not self.closed:
             self.closed = "lost"
-            self.world.peers.pop(self.session.outbox.id, None)
+            self.world.peers.pop(self.session.send_queue.id, None)
             self.session.lost(self.world.now)
-            self.world.settle()
+            self.world.run_effects()
 
     # ------------------------------------------------------------ receiving
     def take(self) -> list[bytes]:
         """What has come since the last time."""
-        self.world.settle()
+        self.world.run_effects()
         taken, self.packets = self.packets, []
         return taken
 
@@ -320,7 +321,7 @@ class Peer:
 
     def values(self, kind: Packet) -> list[tuple[Any, ...]]:
         """Values of all packets of this type that have come and not been taken."""
-        self.world.settle()
+        self.world.run_effects()
         return [decode(p, True) for p in self.packets if p[2] == kind.id]
 
     def expect(self, kind: Packet, *values: Any) -> "Peer":
@@ -341,7 +342,7 @@ class Talker:
         self.reads = True
         self.session = room.connect(address, world.now, lambda: 0.0)
         if self.session is not None:
-            world.peers[self.session.outbox.id] = self
+            world.peers[self.session.send_queue.id] = self
 
     def send(self, **message: Any) -> "Talker":
         """One object."""
@@ -351,16 +352,16 @@ class Talker:
         """Anything."""
         if not self.closed:
             self.session.receive(data, self.world.now)
-        self.world.settle()
+        self.world.run_effects()
         return self
 
     def disconnect(self) -> None:
         """Lose the connection."""
         if not self.closed:
             self.closed = "lost"
-            self.world.peers.pop(self.session.outbox.id, None)
+            self.world.peers.pop(self.session.send_queue.id, None)
             self.session.lost(self.world.now)
-            self.world.settle()
+            self.world.run_effects()
 
     def hear(self, data: bytes) -> None:
         """Bytes that arrive."""
@@ -368,7 +369,7 @@ class Talker:
 
     def take(self) -> list[dict[str, Any]]:
         """What has come since the last time."""
-        self.world.settle()
+        self.world.run_effects()
         taken, self.messages = self.messages, []
         return taken
 
@@ -389,7 +390,7 @@ class World:
         journal: MemoryJournal | None = None,
         now: float = 0.0,
         defer: Callable[[Callable[[], None]], None] | None = None,
-        make_bus: Callable[[Ground], Any] = LocalBus,
+        make_bus: Callable[[Context], Any] = LocalBus,
         seed: int = 0,
         games: Sequence[type[Game]] = (Puissance4, Dessin),
         **settings: Any,
@@ -398,12 +399,12 @@ class World:
         self.store = store or MemoryStore()
         self.journal = journal or MemoryJournal()
         self.defer = defer or (lambda work: work())
-        self.ground = Ground(Settings(_env_file=None, **settings), DATE)
-        self.service = PaintService(self.ground)
-        self.book = Book(self.ground)
-        self.bus = make_bus(self.ground)
+        self.context = Context(Settings(_env_file=None, **settings), DATE)
+        self.service = PaintService(self.context)
+        self.book = DocumentBuffer(self.context)
+        self.bus = make_bus(self.context)
         self.matches = MatchService(
-            self.ground,
+            self.context,
             self.book,
             self.bus,
             {game.name: game for game in games},
@@ -411,7 +412,7 @@ class World:
             random.Random,
         )
         self.tanks = TankService(
-            self.ground,
+            self.context,
             self.book,
             self.bus.join,
             self.bus.send,
@@ -429,7 +430,7 @@ class World:
         self.effects: list[Any] = []
         self.flushed: Callable[[int, bytes], None] = lambda _number, _batch: None
         report = self.report = run(recover(self.store, self.journal))
-        self.ground.log.batch = report.next_batch
+        self.context.log.batch = report.next_batch
         self.service.restore((x.number, x.info, x.seq) for x in report.lobbies)
         for room in (self.matches, self.tanks):
             room.restore({kind: run(self.store.read(kind)) for kind in room.KINDS}, self.now)
@@ -447,14 +448,14 @@ class World:
         while (at := self.service.timers.next_at()) is not None and at <= end:
             self.now = max(self.now, at)
             self.service.timers.run_due(self.now)
-            self.settle()
+            self.run_effects()
         self.now = end
 
-    def settle(self) -> None:
+    def run_effects(self) -> None:
         """Carry out effects and flush until nothing is left to do."""
-        ground = self.ground
-        while ground.effects or ground.turn.pending or ground.log.records or ground.work:
-            for _ in ground.work.run(self.now):
+        context = self.context
+        while context.effects or context.flush_set.pending or context.log.records or context.work:
+            for _ in context.work.run(self.now):
                 pass
             while self.service.effects:
                 effect = self.service.effects.pop(0)
@@ -466,19 +467,19 @@ class World:
         """Seal, journal, release, deliver."""
         number = self.service.log.batch
         batch = self.service.log.take()
-        outboxes = self.service.turn.seal()
+        send_queues = self.service.flush_set.seal()
         self.at("sealed")
         if batch:
             self.journal.commit([(number, batch)])
             self.flushed(number, batch)
             self.at("committed")
-        for outbox in outboxes:
-            outbox.release()
-            if outbox is self.bus.outbox:
+        for send_queue in send_queues:
+            send_queue.release()
+            if send_queue is self.bus.send_queue:
                 self.bus.deliver(self.now)
                 self.at("told")
                 continue
-            peer = self.peers.get(outbox.id)
+            peer = self.peers.get(send_queue.id)
             if peer is not None and peer.reads:
                 self.deliver(peer)
             elif peer is not None and peer.session is not None:
@@ -489,14 +490,14 @@ class World:
                 if peer.reads:
                     self.deliver(peer)
                 peer.closed = peer.session.closing
-                self.peers.pop(peer.session.outbox.id, None)
+                self.peers.pop(peer.session.send_queue.id, None)
                 peer.session.lost(self.now)
 
     def deliver(self, peer: "Peer | Talker") -> None:
         """Everything that may be sent to this peer."""
         session = peer.session
         assert session is not None
-        while session.outbox.takeable:
+        while session.send_queue.takeable:
             data = session.take(1 << 16, self.now)
             peer.hear(data)
             self.at("sent")
@@ -543,9 +544,9 @@ class World:
                 self.defer(lambda: self._ask(effect, self.store.record(player)))
             case match_effects.ReadRanking(limit=limit):
                 self.defer(lambda: self._ask(effect, self.store.ranking(limit)))
-            case match_effects.ArrangeStudio(filename, owner, passcode, painters, clear):
-                self.service.arrange(filename, owner, passcode, painters, clear, self.now)
-            case match_effects.RemoveStudio(filename):
+            case match_effects.ArrangeGameLobby(filename, owner, passcode, allowed_authors, clear):
+                self.service.arrange(filename, owner, passcode, allowed_authors, clear, self.now)
+            case match_effects.RemoveGameLobby(filename):
                 self.service.remove(filename, "over", self.now)
             case match_effects.Trouble():
                 self.troubles.append(effect)

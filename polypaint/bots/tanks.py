@@ -13,7 +13,7 @@ from typing import Final
 
 from polypaint.client.tanks import Field, Pose, TankClient, TankRefused, moved, turn
 from polypaint.errors import ConnectionClosed
-from polypaint.tanks.tanks import TANKS, Tank
+from polypaint.tanks.vehicles import TANKS, Tank
 
 EVERY_S: Final = 0.1
 CLOSE: Final = 180.0

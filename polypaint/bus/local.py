@@ -1,22 +1,22 @@
-"""The bus within one process: messages wait in an outbox until the turn is journaled.
+"""The bus within one process: messages wait in a send queue until the turn is journaled.
 
-Counterpart: `polypaint.bus`, the contract; whoever flushes calls `deliver` for its outbox.
+Counterpart: `polypaint.bus`, the contract; whoever flushes calls `deliver` for its send queue.
 """
 
 from functools import partial
 from typing import Any
 
-from polypaint._codec import Outbox
+from polypaint._codec import SendQueue
 from polypaint.bus import Receive
-from polypaint.ground import Ground
+from polypaint.engine.context import Context
 
 
 class LocalBus:
     """See `polypaint.bus.Bus`."""
 
-    def __init__(self, ground: Ground) -> None:
-        self.outbox = Outbox(ground.turn)
-        self._ground = ground
+    def __init__(self, context: Context) -> None:
+        self.send_queue = SendQueue(context.flush_set)
+        self._context = context
         self._roles: dict[str, Receive] = {}
         self._now = 0.0
 
@@ -26,13 +26,13 @@ class LocalBus:
 
     def send(self, role: str, message: dict[str, Any]) -> None:
         """See `polypaint.bus.Bus`."""
-        self.outbox.push_call(partial(self._hand_over, role, message))
+        self.send_queue.call_when_sent(partial(self._hand_over, role, message))
 
     def _hand_over(self, role: str, message: dict[str, Any]) -> None:
-        self._ground.contain(f"bus: {role}", self._roles[role], message, self._now)
+        self._context.contain(f"bus: {role}", self._roles[role], message, self._now)
 
     def deliver(self, now: float) -> None:
         """What was sent is journaled: hand it over."""
         self._now = now
-        while self.outbox.takeable:
-            self.outbox.take(1)
+        while self.send_queue.takeable:
+            self.send_queue.take(1)

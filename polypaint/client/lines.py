@@ -1,6 +1,6 @@
 """What clients of the JSON protocols have in common: a connection that reads by itself.
 
-Counterparts: `matches.py`, `tanks.py`; `polypaint.conversation` is the server's side.
+Counterparts: `matches.py`, `vehicles.py`; `polypaint.engine.session` is the server's side.
 """
 
 import asyncio

@@ -33,7 +33,7 @@ from polypaint.errors import ConnectionClosed, LoginFailed, PolypaintError, Refu
 from polypaint.paint import packets
 from polypaint.paint.canvas import Canvas
 from polypaint.paint.channels import split_message
-from polypaint.paint.lobbies import LobbyInfo
+from polypaint.paint.lobbies import LobbyRules
 from polypaint.paint.packets import PACKETS, Packet, decode
 from polypaint.paint.replica import CONNECTED, Outcome, Own, Replica
 from polypaint.paint.senders import Senders
@@ -78,7 +78,7 @@ class Drawing(Senders["asyncio.Future[Outcome]"]):
     and nobody can know. Strokes are not lost with a connection: they are drawn when it is back.
     """
 
-    def __init__(self, client: "Client", info: LobbyInfo) -> None:
+    def __init__(self, client: "Client", info: LobbyRules) -> None:
         self.info = info
         self.kicked = ""
         self._client = client
@@ -507,12 +507,12 @@ class Client:
         self, filename: str, mode: str = "stroke", protection: str = "public", passcode: str = ""
     ) -> Drawing:
         """Create a lobby, or reopen one's own stored drawing. Raises Refused, ConnectionClosed."""
-        info = LobbyInfo(filename, self.name, mode, protection, passcode)
+        info = LobbyRules(filename, self.name, mode, protection, passcode)
         return await self._enter(info, packets.LOBBY_CREATION, "there is a drawing {!r} already")
 
     async def join(self, filename: str, passcode: str = "") -> Drawing:
         """Join a lobby and wait for its canvas. Raises Refused, ConnectionClosed."""
-        info = LobbyInfo(filename, "", "", "public", passcode)
+        info = LobbyRules(filename, "", "", "public", passcode)
         no = "there is no drawing {!r}, or it is not for you"
         drawing = await self._enter(info, packets.LOBBY_CONNECT, no)
         await drawing.wait_for(lambda _canvas: drawing.filled)
@@ -525,7 +525,7 @@ class Client:
         except Refused:
             return await self.create(filename, mode)
 
-    async def _enter(self, info: LobbyInfo, kind: Packet, no: str) -> Drawing:
+    async def _enter(self, info: LobbyRules, kind: Packet, no: str) -> Drawing:
         """Leave where one is; from a good answer on, what comes is for the new drawing."""
         await self.leave()
         drawing = self._entering = Drawing(self, info)
@@ -583,5 +583,5 @@ def connect(
     return Client(address, name, password, create, reconnect, tls)
 
 
-def _text(info: LobbyInfo) -> str:
+def _text(info: LobbyRules) -> str:
     return orjson.dumps(info.json(show_passcode=True)).decode()

@@ -23,7 +23,7 @@ from polypaint.client.lines import LOGIN_S, LineClient
 from polypaint.errors import ConnectionClosed, LoginFailed, ProtocolError, Refused
 from polypaint.tanks.arena import drive
 from polypaint.tanks.maps import MAPS, Map
-from polypaint.tanks.tanks import TANKS
+from polypaint.tanks.vehicles import TANKS
 
 SHOWN_LATE_S: Final = 0.15
 """How much later than heard the others' movement is shown: there is time for two messages."""

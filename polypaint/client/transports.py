@@ -20,7 +20,7 @@ from websockets.exceptions import ConnectionClosed as WebSocketClosed
 from websockets.exceptions import WebSocketException
 
 from polypaint import _codec
-from polypaint._codec import Splitter
+from polypaint._codec import FrameDecoder
 from polypaint.errors import ConnectionClosed
 
 READ_BYTES: Final = 1 << 18
@@ -66,7 +66,7 @@ class Kind:
     message_bytes_max: int
 
 
-PACKET_STREAM: Final = Kind(Splitter, _codec.split, False, _codec.PACKET_BYTES_MAX)
+PACKET_STREAM: Final = Kind(FrameDecoder, _codec.split, False, _codec.PACKET_BYTES_MAX)
 LINE_STREAM: Final = Kind(_Lines, bytes.splitlines, True, LINE_BYTES_MAX)
 
 

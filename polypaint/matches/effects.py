@@ -2,14 +2,14 @@
 
 Where an answer comes back, `then` is called with it, `failed` when there is none.
 
-Must never import anything that does it. Counterpart: `errands.py` carries these out.
+Must never import anything that does it. Counterpart: `runtime/effect_runner.py` carries these out.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from polypaint.effects import Effect
+from polypaint.engine.effects import Effect
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +42,8 @@ class ReadRanking:
 
 
 @dataclass(frozen=True, slots=True)
-class ArrangeStudio(Effect):
-    """A paint lobby for a match, as its game wants it now (`games.Studio`).
+class ArrangeGameLobby(Effect):
+    """A paint lobby for a match, as its game wants it now (`games.GameLobby`).
 
     painters: who may draw; None: all who may enter. clear: what is drawn in it is wiped off.
     """
@@ -51,12 +51,12 @@ class ArrangeStudio(Effect):
     filename: str
     owner: str
     passcode: str
-    painters: frozenset[str] | None
+    allowed_authors: frozenset[str] | None
     clear: bool
 
 
 @dataclass(frozen=True, slots=True)
-class RemoveStudio(Effect):
+class RemoveGameLobby(Effect):
     """The match is over, and its paint lobby is not to be kept."""
 
     filename: str

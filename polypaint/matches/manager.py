@@ -6,7 +6,7 @@ closed one for a day, so that a code is not given out twice and a repeated `cree
 `creer` carries no secret, so whose request is repeated has to be seen from something else: a `rid`
 that cannot be guessed speaks for itself, any other one only together with the address.
 
-Counterparts: `table.py` runs the matches, `stats.py` asks to close them.
+Counterparts: `match_server.py` runs the matches, `stats.py` asks to close them.
 Protocol: docs/matches.md, sections 2 and 4.
 """
 
@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import orjson
 
-from polypaint.book import Book
+from polypaint.engine.context import Context
+from polypaint.engine.documents import DocumentBuffer
 from polypaint.errors import Refused
-from polypaint.ground import Ground
 from polypaint.matches.effects import Trouble
+from polypaint.matches.game_runner import GameFailed, own_parameters
 from polypaint.matches.games import Game, shown
 from polypaint.matches.messages import ALPHABET, CODE_LENGTH, MATCH, STATS, error, full_disk
-from polypaint.matches.running import GameFailed, own_parameters
 
 if TYPE_CHECKING:
     from random import Random
@@ -50,8 +50,8 @@ class Manager:
 
     def __init__(
         self,
-        ground: Ground,
-        book: Book,
+        context: Context,
+        book: DocumentBuffer,
         games: dict[str, type[Game]],
         send: Callable[[str, dict[str, Any]], None],
         failed: Callable[[GameFailed, str], None],
@@ -60,7 +60,7 @@ class Manager:
         self.parties: dict[str, dict[str, Any]] = {}
         self.address = ""
         """Where the match server listens, as `host:port`."""
-        self._ground = ground
+        self._context = context
         self._book = book
         self._games = games
         self._send = send
@@ -98,7 +98,7 @@ class Manager:
             "rid": rid,
             "demande": given,
             "parametres": parameters,
-            "cree": self._ground.utc(now),
+            "cree": self._context.utc(now),
             "graine": self._random.getrandbits(53),
             "secret": self._word(10),
             "ouverte": False,
@@ -161,14 +161,14 @@ class Manager:
 
     def _permit(self, owner: str, address: str) -> None:
         """May one more match be created from here? Raises Error."""
-        ground, settings = self._ground, self._ground.settings
-        if ground.read_only:
+        context, settings = self._context, self._context.settings
+        if context.read_only:
             raise full_disk()
         if self._count >= settings.matches_max:
             raise error("debit", "there are too many matches; try again later")
         if self._live[owner, address] >= settings.account_matches_max:
             raise error("debit", "you have too many matches that are not over; finish some first")
-        if ground.is_stranger(address):
+        if context.is_unauthenticated(address):
             if self._unfilled[address] >= settings.address_matches_max:
                 raise error("debit", "many of your matches wait for players already")
 
@@ -201,7 +201,7 @@ class Manager:
         self._send(
             MATCH, {"requete": "ouvrir", "code_partie": code} | {key: party[key] for key in keys}
         )
-        self._ground.timers.at(now + RETRY_S, partial(self._open, code))
+        self._context.timers.at(now + RETRY_S, partial(self._open, code))
 
     def _opened(self, message: dict[str, Any], now: float) -> None:
         code = message["code_partie"]
@@ -242,7 +242,7 @@ class Manager:
         party = self.parties.get(code)
         if party is not None and party["ferme"] is None:
             self._send(MATCH, {"requete": "fermer", "code_partie": code})
-            self._ground.timers.at(now + RETRY_S, partial(self._have_closed, code))
+            self._context.timers.at(now + RETRY_S, partial(self._have_closed, code))
 
     def _closed(self, message: dict[str, Any], now: float) -> None:
         """The match server has."""
@@ -262,7 +262,7 @@ class Manager:
                 party = _restored(orjson.loads(body))
             except (ValueError, KeyError, TypeError) as problem:
                 details = {"code": code, "problem": repr(problem)}
-                self._ground.effects.append(Trouble("a match cannot be read", details))
+                self._context.effects.append(Trouble("a match cannot be read", details))
                 continue
             self.parties[code] = party
             if party["ferme"] is not None:
@@ -308,14 +308,14 @@ class Manager:
     def _forget_later(self, code: str, now: float) -> None:
         """It is closed: its code stays taken for a day."""
         party = self.parties[code]
-        party["ferme"] = self._ground.utc(now)
+        party["ferme"] = self._context.utc(now)
         self._count_live(party, -1)
         self._unopened.pop(code, None)
         self._at_end(code, party, now)
 
     def _at_end(self, code: str, party: dict[str, Any], now: float) -> None:
-        age = self._ground.utc(now) - party["ferme"]
-        self._ground.timers.at(now + max(REMEMBERED_S - age, 0), partial(self._forget, code))
+        age = self._context.utc(now) - party["ferme"]
+        self._context.timers.at(now + max(REMEMBERED_S - age, 0), partial(self._forget, code))
 
     def _forget(self, code: str, now: float) -> None:
         party = self.parties.pop(code)

@@ -1,6 +1,6 @@
 """One match and its seats: how it stands, what is kept of it, what is shown to whom.
 
-Must never send or keep anything itself. Counterpart: `table.py` says what happens to it.
+Must never send or keep anything itself. Counterpart: `match_server.py` says what happens to it.
 Protocol: docs/matches.md, section 2.
 """
 
@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import orjson
 
-from polypaint.budget import Bucket
-from polypaint.matches.effects import ArrangeStudio, RemoveStudio
-from polypaint.matches.games import Game, Studio, shown
+from polypaint.engine.budget import Bucket
+from polypaint.matches.effects import ArrangeGameLobby, RemoveGameLobby
+from polypaint.matches.game_runner import RunningGame
+from polypaint.matches.games import Game, GameLobby, shown
 from polypaint.matches.messages import DEFEAT
-from polypaint.matches.running import RunningGame
 
 if TYPE_CHECKING:
+    from polypaint.engine.timers import Timer
     from polypaint.matches.session import MatchSession
-    from polypaint.timers import Timer
 
 CREATED, OPEN, PLAYING, OVER, EXPIRED, CANCELLED = (
     "CREEE", "OUVERTE", "EN_COURS", "TERMINEE", "EXPIREE", "ANNULEE",
@@ -40,7 +40,7 @@ class Outcome:
     """
 
     results: dict[str, str] | None
-    studio: Studio | None
+    game_lobby: GameLobby | None
     due_ms: int | None
     states: States
     actions: dict[str | None, Any]
@@ -57,15 +57,15 @@ class Seat:
         self.acknowledged = False
         """Has the stats server its result?"""
         self.retry_s = RETRY_S
-        self._pace: Bucket | None = None
+        self._pacer: Bucket | None = None
 
     def is_hasty(self, pace: tuple[float, float] | None, now: float) -> bool:
         """Does this player act faster than the game allows?"""
         if pace is None:
             return False
-        if self._pace is None:
-            self._pace = Bucket(*pace, now)
-        return not self._pace.take(now)
+        if self._pacer is None:
+            self._pacer = Bucket(*pace, now)
+        return not self._pacer.take(now)
 
     def end_hold(self) -> None:
         """Nobody waits for this player to come back any more."""
@@ -105,7 +105,7 @@ class Match:
         self.last_ms = 0
         self.due_ms: int | None = None
         self.results: dict[str, str] = {}
-        self.studio: Studio | None = None
+        self.game_lobby: GameLobby | None = None
         self.timer: Timer | None = None
 
     @property
@@ -169,26 +169,28 @@ class Match:
 
     def states(self) -> States:
         """What everybody who is there is shown of the game. Raises GameFailed."""
-        return self._states(self.studio)
+        return self._states(self.game_lobby)
 
     def outcome(self, name: str | None, action: dict[str, Any] | None) -> Outcome:
         """What the game says now that it has taken a move. Raises GameFailed."""
         game = self.game
         assert game is not None
-        results, wanted = game.results(), game.studio()
-        studio = None if results is not None and wanted is not None and not wanted.keep else wanted
+        results, wanted = game.results(), game.game_lobby()
+        game_lobby = (
+            None if results is not None and wanted is not None and not wanted.keep else wanted
+        )
         due_ms = game.due_ms() if results is None else None
         actions: dict[str | None, Any] = {}
         if game.secret and name is not None and action is not None:
             actions = {viewer: game.shown(name, action, viewer) for viewer in self._names()}
-        return Outcome(results, wanted, due_ms, self._states(studio), actions)
+        return Outcome(results, wanted, due_ms, self._states(game_lobby), actions)
 
-    def _states(self, studio: Studio | None) -> States:
+    def _states(self, game_lobby: GameLobby | None) -> States:
         game = self.game
         if game is None:
             return dict.fromkeys(self._names(), NOTHING)
         more = {}
-        if studio is not None:
+        if game_lobby is not None:
             more = {"atelier": {"salon": self.studio_name, "passe": self.secret}}
         if game.secret:
             return {name: game.view(name, more) for name in self._names()}
@@ -199,18 +201,20 @@ class Match:
         players = [seat.name for seat in self.seats.values() if seat.session is not None]
         return [*players, None] if self.spectators else [*players]
 
-    def arrange(self, wanted: Studio | None) -> ArrangeStudio | RemoveStudio | None:
+    def arrange(self, wanted: GameLobby | None) -> ArrangeGameLobby | RemoveGameLobby | None:
         """What has to be done to have the paint lobby as the game wants it now."""
-        before, self.studio = self.studio, wanted
+        before, self.game_lobby = self.game_lobby, wanted
         playing = self.state != OVER
         if wanted is None or not (playing or wanted.keep):
-            self.studio = None
-            return RemoveStudio(self.studio_name) if before is not None or wanted else None
+            self.game_lobby = None
+            return RemoveGameLobby(self.studio_name) if before is not None or wanted else None
         if playing and wanted == before:
             return None
         clear = playing and before is not None and wanted.round != before.round
-        painters = frozenset([wanted.painter] if wanted.painter else []) if playing else None
-        return ArrangeStudio(self.studio_name, self.owner, self.secret, painters, clear)
+        allowed_authors = (
+            frozenset([wanted.painter] if wanted.painter else []) if playing else None
+        )
+        return ArrangeGameLobby(self.studio_name, self.owner, self.secret, allowed_authors, clear)
 
     @property
     def studio_name(self) -> str:

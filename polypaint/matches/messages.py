@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from polypaint.accounts import is_name, is_password
 from polypaint.errors import Refused
+from polypaint.identity.accounts import is_name, is_password
 
 MANAGER, MATCH, STATS = "manager", "match", "stats"
 VICTORY, DEFEAT, DRAW = "victoire", "defaite", "nul"
@@ -70,7 +70,8 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request that clients make. cost: units of work, of about a nanosecond (`budget.py`)."""
+    """A request that clients make. cost: units of work, of about a nanosecond
+    (`engine/budget.py`)."""
 
     name: str
     says: str

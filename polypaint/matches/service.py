@@ -2,23 +2,25 @@
 
 Each role hears of the others only through the bus; `roles` says which it is.
 
-Counterparts: `server.py` runs it; the tests' simulation runs it with a bus that misbehaves.
+Counterparts: `runtime/server.py` runs it; the tests' simulation runs it with a bus that
+misbehaves.
 """
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from polypaint.book import Book
-from polypaint.ground import Ground
-from polypaint.matches import manager, table
+from polypaint.engine.context import Context
+from polypaint.engine.documents import DocumentBuffer
+from polypaint.matches import manager
+from polypaint.matches import match_server as table
 from polypaint.matches.effects import Trouble
+from polypaint.matches.game_runner import GameFailed
 from polypaint.matches.games import Game
 from polypaint.matches.manager import Manager
+from polypaint.matches.match_server import MatchServer
 from polypaint.matches.messages import MANAGER, MATCH, STATS
-from polypaint.matches.running import GameFailed
 from polypaint.matches.session import MatchSession
 from polypaint.matches.stats import Stats
-from polypaint.matches.table import MatchServer
 
 if TYPE_CHECKING:
     from random import Random
@@ -42,19 +44,19 @@ class MatchService:
 
     def __init__(
         self,
-        ground: Ground,
-        book: Book,
+        context: Context,
+        book: DocumentBuffer,
         bus: Bus,
         games: dict[str, type[Game]],
         random: "Random",
         seeded: "Callable[[int], Random]",
     ) -> None:
-        self.ground = ground
+        self.context = context
         self.sessions: set[MatchSession] = set()
         self.counters = {"actions": 0, "refused": 0, "games_failed": 0}
-        self.manager = Manager(ground, book, games, bus.send, self._failed, random)
-        self.table = MatchServer(ground, book, games, bus.send, self._failed, seeded)
-        self.stats = Stats(ground, bus.send)
+        self.manager = Manager(context, book, games, bus.send, self._failed, random)
+        self.table = MatchServer(context, book, games, bus.send, self._failed, seeded)
+        self.stats = Stats(context, bus.send)
         bus.join(MANAGER, self.manager.receive)
         bus.join(MATCH, self.table.receive)
         bus.join(STATS, self.stats.receive)
@@ -62,7 +64,7 @@ class MatchService:
     def _failed(self, failure: GameFailed, code: str) -> None:
         """A game has failed; code: in which match, if in one."""
         self.counters["games_failed"] += 1
-        self.ground.effects.append(Trouble("a game has failed", {"code": code} | failure.details))
+        self.context.effects.append(Trouble("a game has failed", {"code": code} | failure.details))
 
     def restore(self, documents: Mapping[str, Iterable[tuple[str, bytes]]], now: float) -> None:
         """What was kept when the server stopped: kind → (key, JSON)."""
@@ -73,7 +75,7 @@ class MatchService:
         self, address: str, now: float, _rtt_s: Callable[[], float]
     ) -> MatchSession | None:
         """A new connection; None when there are too many. address: of the peer, without port."""
-        if not self.ground.admit(address):
+        if not self.context.admit(address):
             return None
         session = MatchSession(self, address, now)
         self.sessions.add(session)

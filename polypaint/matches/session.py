@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import orjson
 
-from polypaint import effects
-from polypaint.budget import COPIES, CREATION, Bucket
-from polypaint.conversation import JsonConversation, loads, valid_rid
-from polypaint.handlers import Handlers
+from polypaint.engine import effects
+from polypaint.engine.budget import COPIES, CREATION, Bucket
+from polypaint.engine.handlers import Handlers
+from polypaint.engine.session import JsonSession, loads, valid_rid
 from polypaint.matches import messages
 from polypaint.matches.match import Match, Seat
 from polypaint.matches.messages import REQUESTS, Error, error
@@ -35,11 +35,11 @@ Handler: TypeAlias = "Callable[[MatchSession, dict[str, Any], float], None]"
 handles: Final = Handlers[Handler]("name")
 
 
-class MatchSession(JsonConversation):
+class MatchSession(JsonSession):
     """See the module. match, seat: what this connection is at; a spectator has no seat."""
 
     def __init__(self, service: "MatchService", address: str, now: float) -> None:
-        super().__init__(service.ground, address, now)
+        super().__init__(service.context, address, now)
         self.service = service
         self.match: Match | None = None
         self.seat: Seat | None = None
@@ -53,7 +53,7 @@ class MatchSession(JsonConversation):
 
     # ------------------------------------------------------------ every request
     def answer(self, line: bytes, now: float) -> None:
-        """See `JsonConversation.answer`."""
+        """See `JsonSession.answer`."""
         message = loads(line)
         rid = message.get("rid")
         if not valid_rid(rid):
@@ -69,7 +69,7 @@ class MatchSession(JsonConversation):
             if request is None:
                 raise error("inconnu")
             request.check(message)
-            self.ground.turn.spent += request.cost
+            self.context.flush_set.spent += request.cost
             handles[name](self, message, now)
         except Error as refusal:
             self.refuse(refusal, rid)
@@ -89,11 +89,11 @@ class MatchSession(JsonConversation):
         self.close(TAKEN_OVER)
 
     def faulty(self, reason: str, too_long: bool) -> None:
-        """See `JsonConversation.faulty`."""
+        """See `JsonSession.faulty`."""
         self.refuse(error("trop_grand" if too_long else "json", reason), None)
 
     def disconnected(self, now: float) -> None:
-        """See `JsonConversation.disconnected`."""
+        """See `JsonSession.disconnected`."""
         self.service.disconnected(self, now)
 
     # ------------------------------------------------------------ the manager's
@@ -101,13 +101,13 @@ class MatchSession(JsonConversation):
     def _create(self, message: dict[str, Any], now: float) -> None:
         if not self._creating.take(now):
             raise error("debit", "you create matches faster than a person could")
-        self.ground.turn.spent += CREATION
+        self.context.flush_set.spent += CREATION
         self.service.manager.create(self, message, now)
 
     @handles(messages.LISTER)
     def _list(self, message: dict[str, Any], _now: float) -> None:
         listed = self.service.manager.listing()
-        self.ground.turn.spent += len(listed) // COPIES
+        self.context.flush_set.spent += len(listed) // COPIES
         listing = orjson.Fragment(listed)
         self.reply({"reponse": "parties", "parties": listing}, message.get("rid"))
 
@@ -121,12 +121,12 @@ class MatchSession(JsonConversation):
         self.service.table.find(name, message.get("code_partie"))  # before hashing for nothing
         self.waiting = True
         self._entering = message
-        self.ground.effects.append(
+        self.context.effects.append(
             effects.CheckPassword(self, name, message["id_privee"], bind=True)
         )
 
     def password_checked(self, name: str, ok: bool | None, now: float) -> None:
-        """See `effects.Conversing`."""
+        """See `effects.Requester`."""
         message, self._entering = self._entering, {}
         rid = message.get("rid")
         if not self.closing:
@@ -143,13 +143,13 @@ class MatchSession(JsonConversation):
 
     def _identified(self, name: str, private: str) -> None:
         if not self.name:
-            self.ground.known(self.address)
+            self.context.known(self.address)
         self.name = name
         self._private = private
         self.over = False
 
     def account_created(self, status: int, now: float) -> None:
-        """See `effects.Conversing`: not asked for here."""
+        """See `effects.Requester`: not asked for here."""
         raise AssertionError("accounts come to be with the first `connexion`")
 
     @handles(messages.JETON)
@@ -158,10 +158,10 @@ class MatchSession(JsonConversation):
             raise error("non_connecte")
         self.waiting = True
         self._ticket_rid = message.get("rid")
-        self.ground.effects.append(effects.IssueTicket(self))
+        self.context.effects.append(effects.IssueTicket(self))
 
     def ticket_issued(self, ticket: str, now: float) -> None:
-        """See `effects.Conversing`."""
+        """See `effects.Requester`."""
         if ticket:
             self.reply({"reponse": "jeton", "jeton": ticket}, self._ticket_rid)
         else:

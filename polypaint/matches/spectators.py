@@ -3,13 +3,13 @@
 Spectators need not log in, so they are counted here instead of among the connections of their
 address that have not.
 
-Counterpart: `table.py` shows them what happens.
+Counterpart: `match_server.py` shows them what happens.
 """
 
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from polypaint.ground import Ground
+from polypaint.engine.context import Context
 from polypaint.matches.match import Match
 from polypaint.matches.messages import error
 
@@ -23,23 +23,23 @@ SPECTATORS_MAX: Final = 1000
 class Spectators:
     """All spectators of all matches. by_address: how many from where."""
 
-    def __init__(self, ground: Ground) -> None:
+    def __init__(self, context: Context) -> None:
         self.by_address: Counter[str] = Counter()
-        self._ground = ground
+        self._context = context
 
     def join(self, match: Match, session: "MatchSession") -> None:
         """One more. Raises Error."""
-        address, ground = session.address, self._ground
+        address, context = session.address, self._context
         if len(match.spectators) >= SPECTATORS_MAX:
             raise error("complet", "there are too many spectators")
-        if ground.is_stranger(address):
-            if self.by_address[address] >= ground.settings.address_spectators_max:
+        if context.is_unauthenticated(address):
+            if self.by_address[address] >= context.settings.address_spectators_max:
                 raise error("complet", "there are too many spectators from your address")
         match.spectators.add(session)
         session.match = match
         self.by_address[address] += 1
         if not session.name:
-            ground.known(address)
+            context.known(address)
 
     def leave(self, match: Match, session: "MatchSession") -> None:
         """One less, if they were."""
@@ -47,4 +47,4 @@ class Spectators:
             match.spectators.discard(session)
             self.by_address -= Counter({session.address: 1})
             if not session.name:
-                self._ground.strange(session.address)
+                self._context.strange(session.address)

@@ -3,7 +3,7 @@
 It keeps nothing of its own: the store has the results, and the match server repeats what is not
 acknowledged. So it may be killed at any moment.
 
-Counterparts: `table.py` sends `stat`, `manager.py` is asked to close.
+Counterparts: `match_server.py` sends `stat`, `manager.py` is asked to close.
 Protocol: docs/matches.md, sections 2 and 4.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from polypaint.ground import Ground
+from polypaint.engine.context import Context
 from polypaint.matches.effects import CountResult, ReadRanking, ReadRecord, Trouble
 from polypaint.matches.messages import MANAGER, error
 
@@ -26,8 +26,8 @@ RANKED_MAX: Final = 100
 class Stats:
     """See the module. sender: the role to which `stat` is answered."""
 
-    def __init__(self, ground: Ground, send: Callable[[str, dict[str, Any]], None]) -> None:
-        self._ground = ground
+    def __init__(self, context: Context, send: Callable[[str, dict[str, Any]], None]) -> None:
+        self._context = context
         self._send = send
         self._closing: dict[str, float] = {}
 
@@ -41,7 +41,7 @@ class Stats:
             session.resume(now)
 
         session.waiting = True
-        self._ground.effects.append(
+        self._context.effects.append(
             ReadRecord(request["id_publique"], answer, partial(_no_answer, session, rid))
         )
 
@@ -53,7 +53,7 @@ class Stats:
             session.resume(now)
 
         session.waiting = True
-        self._ground.effects.append(
+        self._context.effects.append(
             ReadRanking(RANKED_MAX, answer, partial(_no_answer, session, rid))
         )
 
@@ -65,7 +65,7 @@ class Stats:
     def _stat(self, message: dict[str, Any], _now: float) -> None:
         """A player's result. Unanswered while the store is away: it will come again."""
         code, player, statut = (message[k] for k in ("code_partie", "id_publique", "statut"))
-        self._ground.effects.append(
+        self._context.effects.append(
             CountResult(code, player, statut, partial(self._counted, message), lambda _now: None)
         )
 
@@ -74,7 +74,7 @@ class Stats:
         code, player = message["code_partie"], message["id_publique"]
         if outcome == "conflit":
             details = {"code": code, "player": player, "statut": message["statut"]}
-            self._ground.effects.append(Trouble("two results for one player", details))
+            self._context.effects.append(Trouble("two results for one player", details))
         sender = message.get("de", "match")
         self._send(sender, {"reponse": outcome, "code_partie": code, "id_publique": player})
         if players.issuperset(message["attendus"]) and code not in self._closing:
@@ -87,7 +87,7 @@ class Stats:
         if wait is not None:
             self._closing[code] = min(2 * wait, RETRY_S_MAX)
             self._send(MANAGER, {"requete": "fermer", "code_partie": code})
-            self._ground.timers.at(now + wait, partial(self._close, code))
+            self._context.timers.at(now + wait, partial(self._close, code))
 
     def _closed(self, message: dict[str, Any], _now: float) -> None:
         self._closing.pop(message["code_partie"], None)

@@ -2,13 +2,13 @@
 
 What several are told alike is encoded once.
 
-Must never change a match. Counterpart: `table.py` says when.
+Must never change a match. Counterpart: `match_server.py` says when.
 Protocol: docs/matches.md, section 2.
 """
 
 from typing import TYPE_CHECKING, Any
 
-from polypaint.conversation import line
+from polypaint.engine.session import line
 from polypaint.matches.match import OVER, Match, Outcome, States
 
 if TYPE_CHECKING:
@@ -69,4 +69,4 @@ def _tell(
         return
     if key not in lines:
         lines[key] = line(message)
-    session.outbox.push(lines[key])
+    session.send_queue.push(lines[key])

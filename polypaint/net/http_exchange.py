@@ -40,7 +40,7 @@ class BadRequest(Exception):
 
 
 class Channel(Protocol):
-    """The connection of an exchange: `http_protocol.HttpConnection`."""
+    """The connection of an exchange: `http_protocol.HttpProtocol`."""
 
     transport: asyncio.Transport
 

@@ -18,9 +18,9 @@ from typing import Final, Protocol, cast
 
 import structlog
 
-from polypaint.ground import Ground
+from polypaint.engine.context import Context
+from polypaint.net.connection import Discard, Endpoint, Progress, peer_address, prepare
 from polypaint.net.http_exchange import Application, BadRequest, Exchange, Head, plain
-from polypaint.net.link import Discard, Progress, Room, peer_address, prepare
 
 log = structlog.get_logger()
 
@@ -43,10 +43,10 @@ STOP_S: Final = 5.0
 HEAD_END: Final = re.compile(rb"\r?\n\r?\n")
 
 
-class Site(Protocol):
+class AppServices(Protocol):
     """What the web port needs of the server: `server.Server`."""
 
-    ground: Ground
+    context: Context
 
     def now(self) -> float:
         """Seconds on the server's clock."""
@@ -62,30 +62,30 @@ class HttpServer:
     def __init__(
         self,
         app: Application,
-        site: Site,
-        rooms: dict[str, Room],
-        upgrade: Callable[[Room, asyncio.Transport, bytes, bytes], None],
+        services: AppServices,
+        endpoints: dict[str, Endpoint],
+        upgrade: Callable[[Endpoint, asyncio.Transport, bytes, bytes], None],
         closing: Callable[[], None],
     ) -> None:
         self.app = app
-        self.site = site
+        self.services = services
         self.upgrade = upgrade
-        self.paths = {f"/ws/{name}": room for name, room in rooms.items()}
+        self.paths = {f"/ws/{name}": endpoint for name, endpoint in endpoints.items()}
         self.loop = asyncio.get_running_loop()
         self.counters = {"requests": 0, "errors": 0, "refused": 0, "slow": 0}
         self.stopping = False
         self._closing = closing
-        self._connections: set[HttpConnection] = set()
-        self._idle: dict[HttpConnection, None] = {}
+        self._connections: set[HttpProtocol] = set()
+        self._idle: dict[HttpProtocol, None] = {}
         """Those without a request, the longest idle first."""
         self._uncounted = 0
-        self._whole: deque[HttpConnection] = deque()
+        self._whole: deque[HttpProtocol] = deque()
         """Those whose next head is there."""
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def connection(self) -> "HttpConnection":
+    def connection(self) -> "HttpProtocol":
         """The protocol of a new connection."""
-        return HttpConnection(self)
+        return HttpProtocol(self)
 
     @property
     def connections(self) -> int:
@@ -93,18 +93,18 @@ class HttpServer:
         return len(self._connections)
 
     # ------------------------------------------------------------ who may connect
-    def admit(self, connection: "HttpConnection") -> bool:
+    def admit(self, connection: "HttpProtocol") -> bool:
         """Is there room for another? Whoever has been idle for longest makes room.
 
         So connections that ask for nothing never keep out one that does.
         """
         if len(self._connections) >= CONNECTIONS_MAX:
             self._make_room()
-        ground, address = self.site.ground, connection.address
-        room = not self.stopping and len(self._connections) < CONNECTIONS_MAX
-        if room and ground.admit(address):
+        context, address = self.services.context, connection.address
+        endpoint = not self.stopping and len(self._connections) < CONNECTIONS_MAX
+        if endpoint and context.admit(address):
             connection.counted = True
-        elif not room or ground.is_stranger(address) or self._uncounted >= RESERVED:
+        elif not endpoint or context.is_unauthenticated(address) or self._uncounted >= RESERVED:
             self.counters["refused"] += 1
             return False
         else:
@@ -118,24 +118,24 @@ class HttpServer:
             self.gone(connection)
             return
 
-    def gone(self, connection: "HttpConnection") -> None:
+    def gone(self, connection: "HttpProtocol") -> None:
         """A connection is closed, or not HTTP's any more."""
         self._idle.pop(connection, None)
         if connection not in self._connections:
             return
         self._connections.discard(connection)
         if connection.counted:
-            self.site.ground.gone(connection.address, stranger=True)
+            self.services.context.gone(connection.address, unauthenticated=True)
         else:
             self._uncounted -= 1
 
-    def idle(self, connection: "HttpConnection") -> None:
+    def idle(self, connection: "HttpProtocol") -> None:
         """A connection has no request."""
         if connection in self._connections:
             self._idle[connection] = None
 
     # ------------------------------------------------------------ requests
-    def enqueue(self, connection: "HttpConnection") -> None:
+    def enqueue(self, connection: "HttpProtocol") -> None:
         """A head is whole: its request is begun when it is its turn."""
         self._idle.pop(connection, None)
         if not self._whole:
@@ -148,14 +148,14 @@ class HttpServer:
             self.loop.call_soon(self._begin_next)
         connection.begin()
 
-    def run(self, connection: "HttpConnection", exchange: Exchange) -> None:
+    def run(self, connection: "HttpProtocol", exchange: Exchange) -> None:
         """Have the application answer."""
         self.counters["requests"] += 1
         task = self.loop.create_task(self._answer(connection, exchange))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _answer(self, connection: "HttpConnection", exchange: Exchange) -> None:
+    async def _answer(self, connection: "HttpProtocol", exchange: Exchange) -> None:
         try:
             await exchange.run(self.app)
         except Exception:
@@ -181,14 +181,14 @@ class HttpServer:
             connection.abort()
 
 
-class HttpConnection(asyncio.Protocol):
+class HttpProtocol(asyncio.Protocol):
     """One connection: heads in, one request at a time, responses out."""
 
     def __init__(self, server: HttpServer) -> None:
         self.server = server
         self.address = ""
         self.counted = False
-        """Is it one of the connections of its address, see `Ground.admit`?"""
+        """Is it one of the connections of its address, see `Context.admit`?"""
         self.paused = False
         """Does the transport hold as much as it should?"""
         self.progress: Progress | None = None
@@ -208,9 +208,9 @@ class HttpConnection(asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
         self.transport.set_write_buffer_limits(high=WRITE_BYTES_HIGH)
         self.address = peer_address(self.transport)
-        site = self.server.site
-        prepare(self.transport, site.ground.settings.slow_seconds)
-        self.progress = Progress(self.transport, site.now())
+        services = self.server.services
+        prepare(self.transport, services.context.settings.slow_seconds)
+        self.progress = Progress(self.transport, services.now())
         if not self.server.admit(self):
             self.transport.abort()
             return
@@ -299,9 +299,9 @@ class HttpConnection(asyncio.Protocol):
         except BadRequest as error:
             self.refuse(error.status, str(error))
             return
-        room = self.server.paths.get(head.path) if head.websocket else None
-        if room is not None:
-            self._upgrade(room, data)
+        endpoint = self.server.paths.get(head.path) if head.websocket else None
+        if endpoint is not None:
+            self._upgrade(endpoint, data)
             return
         self._exchange = exchange = Exchange(head, self)
         self._ahead = bytearray(exchange.feed(bytes(self._ahead)))
@@ -310,13 +310,13 @@ class HttpConnection(asyncio.Protocol):
         self.update_reading()
         self.server.run(self, exchange)
 
-    def _upgrade(self, room: Room, head: bytes) -> None:
+    def _upgrade(self, endpoint: Endpoint, head: bytes) -> None:
         ahead, self._ahead = bytes(self._ahead), bytearray()
         self._forget()
         if not self._reading:
             self._reading = True
             self.transport.resume_reading()
-        self.server.upgrade(room, self.transport, head, ahead)
+        self.server.upgrade(endpoint, self.transport, head, ahead)
 
     # ------------------------------------------------------------ what an exchange asks for
     def update_reading(self) -> None:
@@ -346,9 +346,9 @@ class HttpConnection(asyncio.Protocol):
 
     def _watch(self) -> None:
         """Close when the peer has not taken a byte for too long."""
-        site = self.server.site
+        services = self.server.services
         if self.progress is not None:
-            if self.progress.stuck_s(site.now()) > site.ground.settings.slow_seconds:
+            if self.progress.stuck_s(services.now()) > services.context.settings.slow_seconds:
                 self.server.counters["slow"] += 1
                 log.info("closed a slow reader", address=self.address)
                 self.abort()

@@ -4,7 +4,7 @@ The kernel can be made to send a keepalive probe; the peer's kernel acknowledges
 program sleeps. So a link that is dead (another network, a cable, a phone that sleeps) is told from
 one that is quiet.
 
-Counterpart: `link.py`, whose links are asked when their owner logs in again.
+Counterpart: `connection.py`, whose links are asked when their owner logs in again.
 """
 
 import asyncio

@@ -8,7 +8,7 @@ What peers send is parsed in slices, in turns, FRAMES_PER_TURN frames in a turn 
 the rest waits, and so does who sent it. Control frames and empty fragments, which cost a peer
 nothing, are limited in rate, too.
 
-Counterparts: `link.py`; `http.py`, which serves everything else on the same port.
+Counterparts: `websocket.py`; `http.py`, which serves everything else on the same port.
 """
 
 import asyncio
@@ -22,15 +22,22 @@ from websockets.http11 import Request
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
-from polypaint.budget import Bucket
-from polypaint.effects import INTERNAL_ERROR
+from polypaint.engine.budget import Bucket
+from polypaint.engine.effects import INTERNAL_ERROR
 from polypaint.errors import ProtocolError
-from polypaint.net.link import CLOSE_S, Discard, Link, Room, Shell, peer_address
+from polypaint.net.connection import (
+    CLOSE_S,
+    Connection,
+    ConnectionHost,
+    Discard,
+    Endpoint,
+    peer_address,
+)
 
 log = structlog.get_logger()
 
 PACKETS, LINES = 1, 2
-"""See `_codec.Outbox.framing`."""
+"""See `_codec.SendQueue.framing`."""
 SLICE_BYTES_MIN: Final = 256
 SLICE_BYTES_MAX: Final = 2048
 """Given to the parser at a time: more, as long as there are few frames in it."""
@@ -54,45 +61,45 @@ CODES: Final = {INTERNAL_ERROR: CloseCode.INTERNAL_ERROR}
 class WebSockets:
     """All of them: how much is parsed in a turn of the event loop, and who waits for the next."""
 
-    def __init__(self, shell: Shell) -> None:
-        self.open: set[WebSocketConnection] = set()
-        self._shell = shell
+    def __init__(self, host: ConnectionHost) -> None:
+        self.open: set[WebSocketProtocol] = set()
+        self._host = host
         self._loop = asyncio.get_running_loop()
         self._spent = 0
         """Frames since the last time that everybody had to wait for the next turn."""
         self._resting = False
-        self._waiting: dict[WebSocketConnection, None] = {}
+        self._waiting: dict[WebSocketProtocol, None] = {}
 
     def take_over(
-        self, room: Room, transport: asyncio.Transport, head: bytes, ahead: bytes
+        self, endpoint: Endpoint, transport: asyncio.Transport, head: bytes, ahead: bytes
     ) -> None:
         """Go on with a connection that asked for a WebSocket with `head`, a whole request.
 
         ahead: what was received behind it.
         """
-        connection = WebSocketConnection(self._shell, room, transport, self)
-        self.open.add(connection)
-        transport.set_protocol(connection)
-        connection.answer(head)
+        websocket = WebSocketProtocol(self._host, endpoint, transport, self)
+        self.open.add(websocket)
+        transport.set_protocol(websocket)
+        websocket.answer(head)
         if ahead:
-            connection.data_received(ahead)
+            websocket.data_received(ahead)
 
     async def close(self) -> None:
         """Let those that have been told to go go; end the others."""
         deadline = self._loop.time() + STOP_S
         while self.open and self._loop.time() < deadline:
             await asyncio.sleep(0.01)
-        for connection in self.open:
-            connection.abort()
+        for websocket in self.open:
+            websocket.abort()
 
     @property
-    def crowded(self) -> bool:
+    def contended(self) -> bool:
         """Does somebody wait?"""
         return bool(self._waiting)
 
-    def has(self, connection: "WebSocketConnection") -> bool:
+    def has(self, websocket: "WebSocketProtocol") -> bool:
         """Does this one wait?"""
-        return connection in self._waiting
+        return websocket in self._waiting
 
     @property
     def left(self) -> bool:
@@ -110,85 +117,89 @@ class WebSockets:
             self._resting = True
             self._loop.call_soon(self._next_turn)
 
-    def wait(self, connection: "WebSocketConnection") -> None:
-        """Have `connection.parse` called when it is its turn."""
-        self._waiting[connection] = None
+    def wait(self, websocket: "WebSocketProtocol") -> None:
+        """Have `websocket.parse` called when it is its turn."""
+        self._waiting[websocket] = None
         self._turn_ends()
 
-    def forget(self, connection: "WebSocketConnection") -> None:
+    def forget(self, websocket: "WebSocketProtocol") -> None:
         """It is closed."""
-        self.open.discard(connection)
-        self._waiting.pop(connection, None)
+        self.open.discard(websocket)
+        self._waiting.pop(websocket, None)
 
     def _next_turn(self) -> None:
         self._spent, self._resting = 0, False
-        for connection in list(self._waiting):
+        for websocket in list(self._waiting):
             if not self.left:
                 break
-            if connection in self._waiting:
-                del self._waiting[connection]
-                connection.parse()
+            if websocket in self._waiting:
+                del self._waiting[websocket]
+                websocket.parse()
         if self._waiting:
             self._turn_ends()
 
 
-class WebSocketLink(Link):
+class WebSocketConnection(Connection):
     """A link whose packets or objects travel as messages."""
 
     def __init__(
         self,
-        shell: Shell,
-        room: Room,
+        host: ConnectionHost,
+        endpoint: Endpoint,
         transport: asyncio.Transport,
-        connection: "WebSocketConnection",
+        websocket: "WebSocketProtocol",
     ) -> None:
-        super().__init__(shell, room, transport)
-        self._connection = connection
+        super().__init__(host, endpoint, transport)
+        self._websocket = websocket
 
     def open(self) -> bool:
-        """See `Link.open`: the codec writes the frame headers of what is sent directly."""
+        """See `Connection.open`: the codec writes the frame headers of what is sent directly."""
         opened = super().open()
         if self.session is not None:
-            self.session.outbox.framing = LINES if self.room.text else PACKETS
+            self.session.send_queue.framing = LINES if self.endpoint.text else PACKETS
             self.written(0)
         return opened
 
     def write(self, data: bytes) -> None:
-        """See `Link.write`."""
-        self.transport.write(self.shell.messages(self.room, data))
+        """See `Connection.write`."""
+        self.transport.write(self.host.messages(self.endpoint, data))
 
     def update_reading(self) -> None:
-        """See `Link.update_reading`: what was read already comes first."""
+        """See `Connection.update_reading`: what was read already comes first."""
         if self.behind:
-            self._connection.go_on()
+            self._websocket.go_on()
         super().update_reading()
 
     def finish(self, reason: str) -> None:
-        """See `Link.finish`: with a closing handshake that says why."""
+        """See `Connection.finish`: with a closing handshake that says why."""
         self.say_last()
         code = CODES.get(reason, CloseCode.POLICY_VIOLATION)
-        self._connection.fail(CloseCode.SERVICE_RESTART if self.shell.stopping else code, reason)
+        self._websocket.fail(CloseCode.SERVICE_RESTART if self.host.stopping else code, reason)
 
 
-class WebSocketConnection(asyncio.Protocol):
+class WebSocketProtocol(asyncio.Protocol):
     """One connection that asked for an upgrade to a room."""
 
     def __init__(
-        self, shell: Shell, room: Room, transport: asyncio.Transport, turns: WebSockets
+        self,
+        host: ConnectionHost,
+        endpoint: Endpoint,
+        transport: asyncio.Transport,
+        turns: WebSockets,
     ) -> None:
         self._turns = turns
         self._slice = SLICE_BYTES_MIN
-        self._shell = shell
-        self._room = room
+        self._host = host
+        self._room = endpoint
         self._transport = transport
-        self._protocol = ServerProtocol(max_size=room.message_bytes_max)
-        self._link: WebSocketLink | None = None
+        self._protocol = ServerProtocol(max_size=endpoint.message_bytes_max)
+        self._connection: WebSocketConnection | None = None
         self._received = bytearray()
         """What was read and not parsed yet."""
         self._discard: Discard | None = None
         self._message = bytearray()
         self._fragments = 0
-        self._control = Bucket(CONTROL_RATE, CONTROL_BURST, shell.now())
+        self._control = Bucket(CONTROL_RATE, CONTROL_BURST, host.now())
         self._loop = asyncio.get_running_loop()
         self._pinging: asyncio.TimerHandle | None = None
         self._heard = False
@@ -229,7 +240,7 @@ class WebSocketConnection(asyncio.Protocol):
         try:
             while self._received and turns.left and self._may_parse():
                 self._parse_slice()
-                if turns.crowded:
+                if turns.contended:
                     break
         except Exception:
             self._failed()
@@ -267,19 +278,19 @@ class WebSocketConnection(asyncio.Protocol):
         self._protocol.fail(CloseCode.INTERNAL_ERROR, "internal error")
 
     def _set_behind(self) -> None:
-        link = self._link
-        if link is not None:
-            link.behind = bool(self._received)
-            link.after()
+        connection = self._connection
+        if connection is not None:
+            connection.behind = bool(self._received)
+            connection.after()
 
     def _may_parse(self) -> bool:
-        link = self._link
-        if link is None:
+        connection = self._connection
+        if connection is None:
             return not self._transport.is_closing()
-        session = link.session
+        session = connection.session
         if session is None or session.busy or session.closing:
             return False
-        return link.paused_at is None
+        return connection.paused_at is None
 
     def _upgrade(self, request: Request) -> None:
         if not self._may_come_from(request.headers):
@@ -289,9 +300,9 @@ class WebSocketConnection(asyncio.Protocol):
         self._protocol.send_response(self._protocol.accept(request))
         if self._protocol.state is State.OPEN:
             self._flush()
-            link = WebSocketLink(self._shell, self._room, self._transport, self)
-            if link.open():
-                self._link = link
+            connection = WebSocketConnection(self._host, self._room, self._transport, self)
+            if connection.open():
+                self._connection = connection
                 self._pinging = self._loop.call_later(PING_S, self._ping)
             else:
                 self._protocol.fail(CloseCode.TRY_AGAIN_LATER, "too many connections")
@@ -301,25 +312,29 @@ class WebSocketConnection(asyncio.Protocol):
         origin = headers.get("Origin")
         if origin is None or ("Cookie" not in headers and "Authorization" not in headers):
             return True
-        if origin in self._shell.origins:
+        if origin in self._host.origins:
             return True
         return urlsplit(origin).netloc.lower() == headers.get("Host", "").lower()
 
     def _frame(self, frame: Frame) -> None:
-        link = self._link
-        if link is None or link.session is None or self._protocol.state is not State.OPEN:
+        connection = self._connection
+        if (
+            connection is None
+            or connection.session is None
+            or self._protocol.state is not State.OPEN
+        ):
             return
-        room = link.room
+        endpoint = connection.endpoint
         data = frame.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
-        if not (data and (frame.data or frame.fin)) and not self._control.take(self._shell.now()):
+        if not (data and (frame.data or frame.fin)) and not self._control.take(self._host.now()):
             self._protocol.fail(CloseCode.POLICY_VIOLATION, "too many pings or empty frames")
-        elif frame.opcode is (Opcode.BINARY if room.text else Opcode.TEXT):
-            kind = "text" if room.text else "binary"
+        elif frame.opcode is (Opcode.BINARY if endpoint.text else Opcode.TEXT):
+            kind = "text" if endpoint.text else "binary"
             self._protocol.fail(CloseCode.UNSUPPORTED_DATA, f"{kind} messages only")
         elif data:
-            self._fragment(link, frame)
+            self._fragment(connection, frame)
 
-    def _fragment(self, link: WebSocketLink, frame: Frame) -> None:
+    def _fragment(self, connection: WebSocketConnection, frame: Frame) -> None:
         self._fragments += 1
         if self._fragments > FRAGMENTS_MAX:
             reason = f"a message has at most {FRAGMENTS_MAX} fragments"
@@ -331,12 +346,12 @@ class WebSocketConnection(asyncio.Protocol):
                 return
         message = bytes(self._message if self._fragments > 1 else frame.data)
         self._message, self._fragments = bytearray(), 0
-        session = link.session
+        session = connection.session
         try:
-            if link.room.text:
+            if connection.endpoint.text:
                 str(message, "utf-8")
             if session is not None:
-                session.receive_message(message, self._shell.now())
+                session.receive_message(message, self._host.now())
         except UnicodeDecodeError:
             self._protocol.fail(CloseCode.INVALID_DATA, "text is UTF-8")
         except ProtocolError:
@@ -346,17 +361,17 @@ class WebSocketConnection(asyncio.Protocol):
     def _ping(self) -> None:
         """Ask a peer that says nothing whether it is there; give it up when it does not answer."""
         self._pinging = None
-        link, transport = self._link, self._transport
-        if link is None or self._protocol.state is not State.OPEN:
+        connection, transport = self._connection, self._transport
+        if connection is None or self._protocol.state is not State.OPEN:
             return
-        alive = self._heard or link.reads_slowly(self._shell.now(), PING_S)
+        alive = self._heard or connection.reads_slowly(self._host.now(), PING_S)
         self._heard = False
         self._missed = 0 if alive else self._missed + 1
         if self._missed >= MISSED_MAX:
             log.info("closed a WebSocket that answers no ping", address=peer_address(transport))
             transport.abort()
             return
-        if link.paused_at is None:
+        if connection.paused_at is None:
             self._protocol.send_ping(b"")
             self._flush()
         self._pinging = self._loop.call_later(PING_S, self._ping)
@@ -372,12 +387,12 @@ class WebSocketConnection(asyncio.Protocol):
 
     def _flush(self) -> None:
         """Send what the WebSocket protocol itself has to say."""
-        transport, link = self._transport, self._link
+        transport, connection = self._transport, self._connection
         for data in self._protocol.data_to_send():
             if data:
                 transport.write(data)
-                if link is not None:
-                    link.written(len(data))
+                if connection is not None:
+                    connection.written(len(data))
             elif transport.can_write_eof():
                 transport.write_eof()  # to close at once might cost the peer the close frame
             else:
@@ -386,27 +401,27 @@ class WebSocketConnection(asyncio.Protocol):
             return
         self._closing = self._loop.call_later(CLOSE_S, transport.abort)
         self._discard = Discard(transport)
-        if link is not None:
-            link.indirect()  # no message may follow a close frame
-            self._loop.call_soon(link.closed)
+        if connection is not None:
+            connection.indirect()  # no message may follow a close frame
+            self._loop.call_soon(connection.closed)
 
     # ------------------------------------------------------------ asyncio.Protocol
     def eof_received(self) -> None:
         """See `asyncio.Protocol`: whoever ends the stream is leaving."""
-        if self._link is not None:
-            self._link.close()
+        if self._connection is not None:
+            self._connection.close()
         else:
             self._transport.close()
 
     def pause_writing(self) -> None:
         """See `asyncio.Protocol`."""
-        if self._link is not None:
-            self._link.pause_writing()
+        if self._connection is not None:
+            self._connection.pause_writing()
 
     def resume_writing(self) -> None:
         """See `asyncio.Protocol`."""
-        if self._link is not None:
-            self._link.resume_writing()
+        if self._connection is not None:
+            self._connection.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See `asyncio.Protocol`."""
@@ -415,5 +430,5 @@ class WebSocketConnection(asyncio.Protocol):
                 timer.cancel()
         self._received.clear()
         self._turns.forget(self)
-        if self._link is not None:
-            self._link.closed()
+        if self._connection is not None:
+            self._connection.closed()

@@ -1,9 +1,9 @@
 """Chat channels: who hears what.
 
-What is said goes through a relay of the channel's own, as drawing does: bytes once, sent once per
-turn of the loop. Whoever lags is not given it; nobody is closed for what others say.
+What is said goes through a broadcast of the channel's own, as drawing does: bytes once, sent once
+per turn of the loop. Whoever lags is not given it; nobody is closed for what others say.
 
-Must never import sessions: a member is anything that has an outbox. Counterpart: `session.py`
+Must never import sessions: a member is anything that has a send queue. Counterpart: `session.py`
 parses the packets and slows down who says much. Protocol: docs/protocol.md, section 7.
 """
 
@@ -12,9 +12,9 @@ from typing import Final, Protocol
 
 import orjson
 
-from polypaint._codec import Outbox, Relay, Turn
-from polypaint.accounts import is_clean
+from polypaint._codec import Broadcast, FlushSet, SendQueue
 from polypaint.errors import ProtocolError
+from polypaint.identity.accounts import is_clean
 from polypaint.paint.packets import DATA_BYTES_MAX
 
 GENERAL: Final = "General"
@@ -32,7 +32,7 @@ ENTRY_BYTES_MAX: Final = 16 * 1024
 class Listener(Protocol):
     """Who can be in a channel."""
 
-    outbox: Outbox
+    send_queue: SendQueue
     name: str
     channels: "dict[str, Channel]"
 
@@ -60,26 +60,26 @@ class Channel:
     lobby: it belongs to one. owner: of a lobby that is not public; who alone sees it from outside.
     """
 
-    def __init__(self, name: str, turn: Turn, lobby: bool = False, owner: str = "") -> None:
+    def __init__(self, name: str, turn: FlushSet, lobby: bool = False, owner: str = "") -> None:
         self.name = name
         self.lobby = lobby
         self.owner = owner
         self.members: dict[str, Listener] = {}
-        self.relay = Relay(turn, LAG_BYTES)
+        self.broadcast = Broadcast(turn, LAG_BYTES)
         self._entry = b""
 
     def add(self, listener: Listener) -> None:
         """They hear what is said from now on."""
         self.members[listener.name] = listener
         listener.channels[self.name] = self
-        listener.outbox.subscribe(self.relay)
+        listener.send_queue.subscribe(self.broadcast)
         self._entry = b""
 
     def remove(self, listener: Listener) -> None:
         """They hear nothing more."""
         del self.members[listener.name]
         del listener.channels[self.name]
-        listener.outbox.unsubscribe(self.relay)
+        listener.send_queue.unsubscribe(self.broadcast)
         self._entry = b""
 
     @property
@@ -93,8 +93,8 @@ class Channel:
 class Channels:
     """All channels of one server. taken: names of lobbies, which nobody else may use."""
 
-    def __init__(self, turn: Turn, taken: Container[str] = ()) -> None:
-        self._turn = turn
+    def __init__(self, turn: FlushSet, taken: Container[str] = ()) -> None:
+        self._flush_set = turn
         self._taken = taken
         self._general = Channel(GENERAL, turn)
         self._channels = {GENERAL: self._general}
@@ -113,7 +113,7 @@ class Channels:
         """Create and join; an existing one is joined. A lobby's name is for its members."""
         channel = self._channels.get(name)
         if channel is None and name not in self._taken and self._has_room(listener):
-            channel = self._channels[name] = Channel(name, self._turn)
+            channel = self._channels[name] = Channel(name, self._flush_set)
         if channel is not None and not channel.lobby:
             self._join(channel, listener)
 
@@ -146,7 +146,7 @@ class Channels:
         owner: empty if the lobby is public, and everybody sees the channel.
         """
         if name not in self._channels:
-            channel = self._channels[name] = Channel(name, self._turn, lobby=True)
+            channel = self._channels[name] = Channel(name, self._flush_set, lobby=True)
             self._show(channel, owner)
 
     def show_lobby(self, name: str, owner: str) -> None:

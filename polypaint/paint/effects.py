@@ -1,10 +1,10 @@
 """What only paint asks of the world. Each comes back as a call of the same service.
 
 `failed` is called instead, or after a call that raised, when something went wrong that nobody
-expected (`polypaint.effects.Effect`).
+expected (`polypaint.engine.effects.Effect`).
 
-Must never import anything that does it. Counterparts: `errands.py` carries these out;
-`polypaint.effects` holds what every room asks.
+Must never import anything that does it. Counterparts: `runtime/effect_runner.py` carries these
+out; `polypaint.engine.effects` holds what every room asks.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from polypaint.paint.lobbies import Lobby, LobbyInfo
+    from polypaint.paint.lobbies import Lobby, LobbyRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class SaveCanvas:
     """Comes back as `service.canvas_saved`. meta, blobs: as `Canvas.dump` gives them, at `seq`."""
 
     lobby: "Lobby"
-    info: "LobbyInfo"
+    info: "LobbyRules"
     seq: int
     batch: int
     meta: dict[str, Any]

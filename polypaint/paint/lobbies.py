@@ -16,11 +16,11 @@ from typing import Final, Protocol
 import orjson
 
 from polypaint import _codec
-from polypaint._codec import Outbox, Relay, Turn
-from polypaint.accounts import is_clean
+from polypaint._codec import Broadcast, FlushSet, SendQueue
+from polypaint.engine.journal_buffer import RECORD, JournalBuffer
+from polypaint.engine.memory import Kind, Memory
 from polypaint.errors import ProtocolError, Refused, Stale, StoreError
-from polypaint.log import RECORD, Log
-from polypaint.memory import Kind, Memory
+from polypaint.identity.accounts import is_clean
 from polypaint.paint import packets
 from polypaint.paint.canvas import LENGTH, WIDTH, Applied, Canvas
 from polypaint.paint.packets import (
@@ -32,9 +32,9 @@ from polypaint.paint.packets import (
     LOBBY_PLAYER_KICK,
     PACKETS,
     RESET_CANVAS,
+    Coalescing,
     Mode,
     Packet,
-    Passing,
 )
 from polypaint.paint.pixels import PIXEL_BYTES, PixelCanvas
 from polypaint.paint.strokes import StrokeCanvas
@@ -59,7 +59,7 @@ CHECKPOINT_BYTES: Final = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class LobbyInfo:
+class LobbyRules:
     """What the creator says of a lobby. mode: the literal, which only `drawing_mode` reads."""
 
     filename: str
@@ -69,7 +69,7 @@ class LobbyInfo:
     passcode: str
 
     @classmethod
-    def of(cls, values: dict[str, str]) -> "LobbyInfo":
+    def of(cls, values: dict[str, str]) -> "LobbyRules":
         """From the five keys of LOBBY_CREATION. Raises ProtocolError."""
         info = cls(*(values[key] for key in packets.LOBBY_KEYS))
         if not is_clean(info.filename, FILENAME_BYTES_MAX) or ";" in info.filename:
@@ -78,7 +78,7 @@ class LobbyInfo:
             raise ProtocolError(f"Mode is not 1-{MODE_BYTES_MAX} bytes")
         return info.protected(info.protection, info.passcode)
 
-    def protected(self, protection: str, passcode: str) -> "LobbyInfo":
+    def protected(self, protection: str, passcode: str) -> "LobbyRules":
         """The same under another protection. Raises ProtocolError."""
         if protection not in STRICTNESS:
             raise ProtocolError("Protection is none of public, protected, private")
@@ -106,7 +106,7 @@ class LobbyInfo:
         """Who alone sees from outside who is in it; empty: everybody does."""
         return "" if self.protection == "public" else self.owner
 
-    def locks_out(self, before: "LobbyInfo") -> bool:
+    def locks_out(self, before: "LobbyRules") -> bool:
         """Must those leave who came in under the rules before?"""
         return STRICTNESS[self.protection] > STRICTNESS[before.protection] or (
             self.protection == before.protection == "protected"
@@ -130,7 +130,7 @@ class LobbyInfo:
 class Guest(Hashable, Protocol):
     """Who can be in a lobby, as lobbies see it."""
 
-    outbox: Outbox
+    send_queue: SendQueue
     name: str
     name_bytes: bytes
 
@@ -169,16 +169,16 @@ class Lobby:
     def __init__(
         self,
         number: int,
-        info: LobbyInfo,
-        log: Log,
-        turn: Turn,
+        info: LobbyRules,
+        log: JournalBuffer,
+        turn: FlushSet,
         memory: Memory | None = None,
     ) -> None:
         self.number = number
         self.info = info
         self.canvas: Canvas | None = None
         self.members: dict[str, Member] = {}
-        self.relay = Relay(turn)
+        self.broadcast = Broadcast(turn)
         self.seq = 0
         self.on_change: Callable[[Lobby], None] = _nobody
         """Called when its members or its rules have changed."""
@@ -197,14 +197,14 @@ class Lobby:
         """Is its canvas being worked on elsewhere? Nobody may touch it then."""
         self.deferred: list[Callable[[float], None]] = []
         self.waiters: list[Guest] = []
-        self.painters: frozenset[str] | None = None
+        self.allowed_authors: frozenset[str] | None = None
         """Who alone may draw, for as long as a game says so; None: all members."""
         self.removed = False
         self.repaints = 0
         """How often the canvas became another one without a change of `seq`."""
         self.memory_used = 0
         """Of the canvas, when it was last weighed; it is kept when the canvas is unloaded."""
-        self.crowded = False
+        self.above_low_mark = False
         """Would a snapshot take more memory than there is? Then growth is looked at closely."""
         self._log = log
         self._memory = memory or Memory()
@@ -242,7 +242,7 @@ class Lobby:
             selections = self.canvas.selections_used
         self._count("canvases", used - selections)
         self._count("selections", selections)
-        self.crowded = self._memory.lacks(self.joining_growth, used) > 0
+        self.above_low_mark = self._memory.lacks(self.joining_growth, used) > 0
 
     def _count(self, kind: Kind, now: int) -> None:
         if now != self._counted[kind]:
@@ -256,7 +256,7 @@ class Lobby:
         text = orjson.dumps(self.info.json(show_passcode=True)).decode()
         self.record(LOBBY_CREATION.encode_request(date, self.info.owner.encode(), text))
 
-    def change_info(self, info: LobbyInfo, date: int) -> None:
+    def change_info(self, info: LobbyRules, date: int) -> None:
         """Other rules of entry."""
         self.info = info
         self.on_change(self)
@@ -276,7 +276,7 @@ class Lobby:
         packet = RESET_CANVAS.encode_request(date, self.info.owner.encode())
         applied = self.loaded.apply(packet)
         self.record(applied.packet)
-        self.relay.put(applied.packet)
+        self.broadcast.publish(applied.packet)
 
     def replay(self, seq: int, record: bytes) -> None:
         """Apply a record of the journal, unless the drawing has it. Raises StoreError."""
@@ -297,7 +297,7 @@ class Lobby:
             else:
                 self.loaded.replay(packet)
 
-    def settle(self, date: int) -> None:
+    def run_effects(self, date: int) -> None:
         """End all selections: nobody is here any more to do it (after a killed server)."""
         for author in self.loaded.authors():
             self.loaded.release(author, date)
@@ -325,7 +325,7 @@ class Lobby:
         packet: conforms to its layout and carries the member's name. Returns whether positions in
         it may have changed since it was sent, for `attempt`.
         """
-        if self.painters is not None and member.guest.name not in self.painters:
+        if self.allowed_authors is not None and member.guest.name not in self.allowed_authors:
             raise Stale("it is not your turn to draw")
         return PACKETS[packet[2]].indices and self._maybe_stale(member, now)
 
@@ -353,7 +353,7 @@ class Lobby:
         Returns how many it took, RUN_MAX at most; 0: use `draw`.
         """
         canvas = self.canvas
-        if not isinstance(canvas, StrokeCanvas) or self.painters is not None:
+        if not isinstance(canvas, StrokeCanvas) or self.allowed_authors is not None:
             return 0
         guest = member.guest
         accepted = CODEC.accept(
@@ -363,7 +363,7 @@ class Lobby:
             return 0
         joined = accepted[0] if len(accepted) == 1 else b"".join(accepted)
         self.record(joined)
-        self.relay.put(joined, guest.outbox)
+        self.broadcast.publish(joined, guest.send_queue)
         if now - self._active_at > ACTIVITY_S:
             self.active(now)
         return len(accepted)
@@ -374,20 +374,20 @@ class Lobby:
             self.active(now)
         if applied.packet:
             self.record(applied.packet)
-            self.relay.put(applied.packet, member.guest.outbox)
+            self.broadcast.publish(applied.packet, member.guest.send_queue)
             if kind.shifts:
                 self._shifted(member.guest.name, now)
-            if kind.passing is Passing.FIXED:
+            if kind.coalescing is Coalescing.BARRIER:
                 self.weigh()
         if applied.correction:
-            member.guest.outbox.push(applied.correction)
+            member.guest.send_queue.push(applied.correction)
 
     def released(self, told: bytes) -> None:
         """A leaving member's selection has ended: tell the others in that member's name."""
         self.weigh()
         if told:
             self.record(told)
-            self.relay.put(told)
+            self.broadcast.publish(told)
 
     def _shifted(self, name: str, now: float) -> None:
         """Remember the last shift, and the last one by anybody else than its author."""
@@ -405,7 +405,7 @@ class Lobby:
         since = member.guest.backlogged_at
         if since is not None and shifted_at > since - window:
             return True
-        return now - shifted_at < window or not member.guest.outbox.attached
+        return now - shifted_at < window or not member.guest.send_queue.attached
 
     def snapshot(self, date: int) -> list[bytes]:
         """The state as packets; made once for each state, and shared by all who need it."""

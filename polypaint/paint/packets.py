@@ -14,8 +14,9 @@ from enum import Enum
 from struct import Struct
 from typing import Any, Final
 
-from polypaint import _codec, strictjson
+from polypaint import _codec
 from polypaint.errors import ProtocolError
+from polypaint.wire import strictjson
 
 NUMBER_MAX: Final = 0x7FFFFF
 """Four-byte numbers up to this magnitude are i32; other bit patterns are f32."""
@@ -97,17 +98,17 @@ class Body:
         return (*(f.name for f in self.fields), *((self.tail.name,) if self.tail else ()))
 
 
-class Passing(Enum):
+class Coalescing(Enum):
     """What becomes of a packet in the queue of somebody who does not read: see `coalesced`.
 
     A packet is left out when a later one has the same effect and stands behind nothing FIXED.
     """
 
-    FIXED = 0
-    PASSED = 1
-    BY_AUTHOR = 2
+    BARRIER = 0
+    TRANSPARENT = 1
+    LATEST_BY_AUTHOR = 2
     """Only its author's latest one counts."""
-    BY_INDEX = 3
+    LATEST_BY_INDEX = 3
     """Only the latest one with its index counts."""
 
 
@@ -130,7 +131,7 @@ class Packet:
     indices: bool = False
     shifts: bool = False
     relayed: bool = False
-    passing: Passing = Passing.FIXED
+    coalescing: Coalescing = Coalescing.BARRIER
 
     def encode_request(self, date: int, name: bytes, *values: Any) -> bytes:
         """The packet as a client sends it. Raises ProtocolError when values do not conform."""
@@ -215,10 +216,10 @@ def _drawing(
     mode: Mode | None = None,
     indices: bool = False,
     shifts: bool = False,
-    passing: Passing = Passing.FIXED,
+    coalescing: Coalescing = Coalescing.BARRIER,
 ) -> Packet:
     return Packet(
-        type_id, name, says, When.DRAWING, body, body, mode, indices, shifts, True, passing
+        type_id, name, says, When.DRAWING, body, body, mode, indices, shifts, True, coalescing
     )
 
 
@@ -270,7 +271,7 @@ ADD_STROKE = _drawing(
     "Append a stroke; relayed with its true index.",
     STROKE,
     Mode.STROKE,
-    passing=Passing.PASSED,
+    coalescing=Coalescing.TRANSPARENT,
 )
 REMOVE_STROKE = _drawing(
     13,
@@ -302,7 +303,7 @@ REPLACE_STROKE = _drawing(
     STROKE,
     Mode.STROKE,
     True,
-    passing=Passing.BY_INDEX,
+    coalescing=Coalescing.LATEST_BY_INDEX,
 )
 SEND_POINTS = _drawing(
     18,
@@ -310,7 +311,7 @@ SEND_POINTS = _drawing(
     "Stamp a square of brush × brush pixels at every point.",
     POINTS,
     Mode.PIXEL,
-    passing=Passing.PASSED,
+    coalescing=Coalescing.TRANSPARENT,
 )
 CREATE_SELECTION = _drawing(
     19,
@@ -328,7 +329,7 @@ UPDATE_SELECTION = _drawing(
     "Move, scale or turn one's selection (degrees clockwise).",
     _rectangle(3.4e38),
     Mode.PIXEL,
-    passing=Passing.BY_AUTHOR,
+    coalescing=Coalescing.LATEST_BY_AUTHOR,
 )
 APPLY_FILTER_SELECTION = _drawing(
     22,
@@ -347,7 +348,7 @@ BUCKET_FILL = _drawing(
     "Fill the 4-connected region of equal pixels.",
     Body((Field("x", "number"), Field("y", "number"), Field("rgba", "rgba"))),
     Mode.PIXEL,
-    passing=Passing.PASSED,
+    coalescing=Coalescing.TRANSPARENT,
 )
 UPDATE_DATABASE = Packet(
     26,
@@ -409,8 +410,9 @@ CODEC: Final = _codec.Codec(
     for reply, body in ((False, packet.request), (True, packet.reply))
     if body is not None
 )
-PASSING: Final = bytes(
-    PACKETS[kind].passing.value if kind in PACKETS else Passing.FIXED.value for kind in range(256)
+COALESCING: Final = bytes(
+    PACKETS[kind].coalescing.value if kind in PACKETS else Coalescing.BARRIER.value
+    for kind in range(256)
 )
 """For `_codec.coalesced`."""
 if len(PACKETS) != len(_DECLARED):

@@ -3,14 +3,15 @@
 One that is larger than its drawing (of pixels that are all different) is given back when the last
 one who waits for it has been sent it; others when memory is needed, least recently used first.
 
-Must never make one. Counterparts: `service.py` sends them; `memory.py` counts what they take.
+Must never make one. Counterparts: `service.py` sends them; `engine/memory.py` counts what they
+take.
 """
 
 from collections import Counter
 from collections.abc import Hashable
 from typing import Final
 
-from polypaint.memory import Memory
+from polypaint.engine.memory import Memory
 from polypaint.paint.lobbies import Lobby
 
 SMALL_BYTES: Final = 1 << 20

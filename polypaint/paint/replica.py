@@ -24,7 +24,7 @@ import orjson
 from polypaint import _codec
 from polypaint.errors import Refused
 from polypaint.paint.canvas import Canvas
-from polypaint.paint.lobbies import LobbyInfo, empty_canvas
+from polypaint.paint.lobbies import LobbyRules, empty_canvas
 from polypaint.paint.packets import (
     ADD_STROKE,
     FETCH_DATABASE,
@@ -84,7 +84,7 @@ class Replica:
     """
 
     name: bytes
-    info: LobbyInfo
+    info: LobbyRules
     date: int = 0
     canvas: Canvas = field(init=False)
     frozen: bool = False

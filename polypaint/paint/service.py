@@ -1,10 +1,10 @@
 """The paint service: every session, lobby and channel of one server, as one state machine.
 
-Bytes come in through sessions; what goes out stands in outboxes, in the log, and in `effects`.
+Bytes come in through sessions; what goes out stands in send queues, in the log, and in `effects`.
 Time is an argument. Whoever runs this: after each call, carry out `effects`; when `turn.pending`,
-flush: `turn.seal()` · journal `log.take()` · release the outboxes · send.
+flush: `turn.seal()` · journal `log.take()` · release the send queues · send.
 
-Must never do I/O. Counterpart: `server.py` runs it; the tests' simulation runs it too.
+Must never do I/O. Counterpart: `runtime/server.py` runs it; the tests' simulation runs it too.
 Protocol: docs/protocol.md, sections 4-7.
 """
 
@@ -18,18 +18,18 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from polypaint.accounts import Presence
-from polypaint.budget import CREATION, Rates, is_heavy
-from polypaint.effects import DrawingProblem, Rejected, Unexpected
+from polypaint.engine.budget import CREATION, Rates, is_heavy
+from polypaint.engine.context import Context
+from polypaint.engine.effects import DrawingProblem, Rejected, Unexpected
 from polypaint.errors import Refused, Stale, StoreError
-from polypaint.ground import Ground
+from polypaint.identity.accounts import Presence
 from polypaint.paint import packets
-from polypaint.paint.asking import Askings
 from polypaint.paint.canvas import Canvas
 from polypaint.paint.channels import GENERAL, Channels
+from polypaint.paint.client_snapshots import SnapshotRequests
 from polypaint.paint.directory import Directory, Unsaved
 from polypaint.paint.effects import LoadCanvas, RemoveCanvas, SaveCanvas, Work
-from polypaint.paint.lobbies import Lobby, LobbyInfo, Member, empty_bytes, empty_canvas
+from polypaint.paint.lobbies import Lobby, LobbyRules, Member, empty_bytes, empty_canvas
 from polypaint.paint.packets import (
     CHANNEL_MESSAGE,
     FETCH_DATABASE,
@@ -41,7 +41,7 @@ from polypaint.paint.packets import (
     PACKETS,
 )
 from polypaint.paint.replays import Replays
-from polypaint.paint.session import NOTED_EVERY, Session
+from polypaint.paint.session import NOTED_EVERY, PaintSession
 
 FREEZE_S: Final = 10.0
 HEAVY: Final = 1_000_000
@@ -71,19 +71,19 @@ WARN_S: Final = 10.0
 class PaintService:
     """See the module."""
 
-    def __init__(self, ground: Ground) -> None:
-        self.ground = ground
-        self.settings = ground.settings
-        self.turn = ground.turn
-        self.log = ground.log
-        self.effects = ground.effects
-        self.timers = ground.timers
-        self.presence: Presence[Session] = Presence()
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.settings = context.settings
+        self.flush_set = context.flush_set
+        self.log = context.log
+        self.effects = context.effects
+        self.timers = context.timers
+        self.presence: Presence[PaintSession] = Presence()
         self.directory = Directory(self.settings.expose_passcodes, self.settings.hide_private)
         self.unsaved = Unsaved()
         self.lobbies: dict[str, Lobby] = {}
-        self.channels = Channels(ground.turn, self.lobbies)
-        self.sessions: set[Session] = set()
+        self.channels = Channels(context.flush_set, self.lobbies)
+        self.sessions: set[PaintSession] = set()
         self.heavy = HEAVY
         self.games = frozenset({"dessin"})
         """Games whose matches have drawings: the names of these are theirs alone."""
@@ -97,39 +97,39 @@ class PaintService:
         self._creating = Rates(*CREATIONS)
         self._guessing = Rates(*GUESSES)
         self._guessing_from = Rates(*ADDRESS_GUESSES)
-        self.askings = Askings(ground, self._welcome)
-        self.replays = Replays(ground.memory)
+        self.snapshot_requests = SnapshotRequests(context, self._welcome)
+        self.replays = Replays(context.memory)
 
     @property
     def read_only(self) -> bool:
         """Is the disk full?"""
-        return self.ground.read_only
+        return self.context.read_only
 
     # ------------------------------------------------------------ connections
-    def connect(self, address: str, now: float, rtt_s: Callable[[], float]) -> Session | None:
+    def connect(self, address: str, now: float, rtt_s: Callable[[], float]) -> PaintSession | None:
         """A new connection; None when there are too many.
 
         address: of the peer, without its port. rtt_s: asks for the round-trip time in seconds.
         """
-        if not self.ground.admit(address):
+        if not self.context.admit(address):
             return None
-        session = Session(self, address, now, rtt_s)
+        session = PaintSession(self, address, now, rtt_s)
         self.sessions.add(session)
         return session
 
-    def disconnected(self, session: Session, now: float) -> None:
+    def disconnected(self, session: PaintSession, now: float) -> None:
         """The connection is gone, whoever closed it."""
         self.sessions.discard(session)
         self.replays.end(session)
-        self.ground.gone(session.address, stranger=not session.name)
+        self.context.gone(session.address, unauthenticated=not session.name)
         if session.name:
             self.presence.let_go(session.name, session)
-            self.ground.contain("leaving", self.leave, session, now)
-            self.ground.contain("leaving", self.channels.disconnect_all, session)
-        session.outbox.drop()
+            self.context.contain("leaving", self.leave, session, now)
+            self.context.contain("leaving", self.channels.disconnect_all, session)
+        session.send_queue.drop()
 
     # ------------------------------------------------------------ lobbies: coming and going
-    def create(self, session: Session, info: LobbyInfo, now: float) -> None:
+    def create(self, session: PaintSession, info: LobbyRules, now: float) -> None:
         """LOBBY_CREATION (sections 5, 9)."""
         lobby = self.lobbies.get(info.filename)
         if self.read_only:
@@ -138,16 +138,16 @@ class PaintService:
         elif lobby is not None and not lobby.members and lobby.info.owner == session.name:
             changed = lobby.info.protected(info.protection, info.passcode)
             if changed != lobby.info:
-                lobby.change_info(changed, self.ground.date(now))
+                lobby.change_info(changed, self.context.date(now))
             self._enter(session, lobby, created=True, passcode="", now=now)
         elif lobby is not None or self._is_reserved(info.filename):
             self._turn_away(session, created=True, now=now)
         elif reason := self._no_more(session, info):
             self._turn_away(session, True, now, reason)
         else:
-            self.ground.turn.spent += CREATION
+            self.context.flush_set.spent += CREATION
             lobby = self._new_lobby(self._next_number, info)
-            lobby.found(self.ground.date(now))
+            lobby.found(self.context.date(now))
             self._answer(session, LOBBY_CREATION, CREATED, now)
             self._join(session, lobby, now)
             session.delay(self._creating.charge(session.name, now), now)
@@ -157,7 +157,7 @@ class PaintService:
         game, _, code = filename.rpartition("-")
         return game in self.games and CODE.fullmatch(code) is not None
 
-    def _no_more(self, session: Session, info: LobbyInfo) -> str:
+    def _no_more(self, session: PaintSession, info: LobbyRules) -> str:
         """Why this person may not have another drawing; empty if they may."""
         if len(self.lobbies) >= self.settings.lobbies_max:
             return f"The server keeps {self.settings.lobbies_max} drawings and no more."
@@ -165,7 +165,7 @@ class PaintService:
             return f"You have {self.settings.account_lobbies_max} drawings, which is the limit."
         return "" if self.replays.has_room(empty_bytes(info.drawing_mode)) else NO_MEMORY
 
-    def enter(self, session: Session, filename: str, passcode: str, now: float) -> None:
+    def enter(self, session: PaintSession, filename: str, passcode: str, now: float) -> None:
         """LOBBY_CONNECT (sections 5, 6)."""
         lobby = self.lobbies.get(filename)
         if lobby is not None and lobby is session.lobby:
@@ -176,10 +176,10 @@ class PaintService:
         else:
             self._enter(session, lobby, created=False, passcode=passcode, now=now)
 
-    def _guess(self, session: Session, now: float) -> None:
+    def _guess(self, session: PaintSession, now: float) -> None:
         """Somebody names lobbies or passcodes that are not: who does it often is slowed down."""
         wait = self._guessing.charge(session.name, now)
-        if self.ground.is_stranger(session.address):
+        if self.context.is_unauthenticated(session.address):
             wait = max(wait, self._guessing_from.charge(session.address, now))
         if wait > 0:
             session.guesses += 1
@@ -190,16 +190,16 @@ class PaintService:
             session.delay(min(wait, GUESS_S_MAX), now)
 
     def _enter(
-        self, session: Session, lobby: Lobby, created: bool, passcode: str, now: float
+        self, session: PaintSession, lobby: Lobby, created: bool, passcode: str, now: float
     ) -> None:
         """Join a lobby that exists, once its canvas is in memory.
 
         Who has not read the last canvas waits for the next one until they have.
         """
         later = partial(self._enter_later, session, lobby, created, passcode)
-        if session.outbox.replaying:
+        if session.send_queue.replaying:
             session.waiting = True
-            session.outbox.push_call(lambda: later(session.taken_at))
+            session.send_queue.call_when_sent(lambda: later(session.taken_at))
         elif lobby.busy:
             session.waiting = True
             lobby.when_free(later, now)
@@ -214,14 +214,14 @@ class PaintService:
         else:
             self._enter_now(session, lobby, created, now)
 
-    def _enter_now(self, session: Session, lobby: Lobby, created: bool, now: float) -> None:
+    def _enter_now(self, session: PaintSession, lobby: Lobby, created: bool, now: float) -> None:
         kind, status = (LOBBY_CREATION, CREATED) if created else (LOBBY_CONNECT, CONNECTED)
         self._answer(session, kind, status, now)
         member = self._join(session, lobby, now)
         canvas = lobby.loaded
         if canvas.needs_client_snapshot and len(lobby.members) > 1:
             self._freeze(session, True, now)
-            self.askings.ask(lobby, member, now)
+            self.snapshot_requests.ask(lobby, member, now)
         else:
             self._welcome(lobby, member, now)
 
@@ -241,7 +241,7 @@ class PaintService:
             self.effects.append(LoadCanvas(lobby, partial(self.canvas_loaded, lobby, dump=None)))
 
     def _enter_loaded(
-        self, session: Session, lobby: Lobby, created: bool, passcode: str, now: float
+        self, session: PaintSession, lobby: Lobby, created: bool, passcode: str, now: float
     ) -> None:
         if lobby.canvas is not None:
             self._enter_later(session, lobby, created, passcode, now)
@@ -251,7 +251,7 @@ class PaintService:
             self.resume(session, now)
 
     def _enter_later(
-        self, session: Session, lobby: Lobby, created: bool, passcode: str, now: float
+        self, session: PaintSession, lobby: Lobby, created: bool, passcode: str, now: float
     ) -> None:
         """What a session waited for has come: it enters, if it still may."""
         if session not in self.sessions or session.closing:
@@ -263,7 +263,9 @@ class PaintService:
             self._turn_away(session, created, now)
         self.resume(session, now)
 
-    def _turn_away(self, session: Session, created: bool, now: float, reason: str = "") -> None:
+    def _turn_away(
+        self, session: PaintSession, created: bool, now: float, reason: str = ""
+    ) -> None:
         kind, status = (LOBBY_CREATION, EXISTS) if created else (LOBBY_CONNECT, DOES_NOT_EXIST)
         self._answer(session, kind, status, now)
         if reason:
@@ -304,28 +306,28 @@ class PaintService:
         self._loads -= 1
         self._load_next()
         for waiter in self._loading.pop(lobby):
-            self.ground.contain("a drawing was waited for", waiter, now)
+            self.context.contain("a drawing was waited for", waiter, now)
         if lobby.canvas is not None and not lobby.members:
             self._emptied(lobby, now)
 
-    def resume(self, session: Session, now: float) -> None:
+    def resume(self, session: PaintSession, now: float) -> None:
         """A session waited for something; it goes on with what it had received."""
         session.resume(now)
 
-    def _join(self, session: Session, lobby: Lobby, now: float) -> Member:
+    def _join(self, session: PaintSession, lobby: Lobby, now: float) -> Member:
         self.leave(session, now)
         if not lobby.members:
             self.channels.open_lobby(lobby.info.filename, lobby.info.sole_viewer)
         member = Member(session)
         lobby.add_member(member)
         session.lobby, session.member = lobby, member
-        session.outbox.attach(lobby.relay)
+        session.send_queue.attach(lobby.broadcast)
         self.channels.enter_lobby(session, lobby.info.filename)
         if self.read_only:
             self._freeze(session, True, now)
         return member
 
-    def leave(self, session: Session, now: float) -> None:
+    def leave(self, session: PaintSession, now: float) -> None:
         """Leave the present lobby, if there is one."""
         lobby, member = session.lobby, session.member
         if lobby is None or member is None:
@@ -333,9 +335,9 @@ class PaintService:
         session.lobby = session.member = None
         was_frozen = lobby.frozen
         lobby.remove_member(member)
-        session.outbox.detach()
+        session.send_queue.detach()
         self.channels.leave_lobby(session, lobby.info.filename)
-        self.askings.gone(lobby, member)
+        self.snapshot_requests.gone(lobby, member)
         if not lobby.members:
             self.channels.close_lobby(lobby.info.filename)
         lobby.when_free(partial(self._release, lobby, session.name), now)
@@ -349,7 +351,7 @@ class PaintService:
             return  # they are back, and it is theirs again
         canvas = lobby.loaded
         cost = canvas.release_cost(name)
-        work = partial(canvas.release, name, self.ground.date(now))
+        work = partial(canvas.release, name, self.context.date(now))
         then = partial(self._released, lobby)
         self._work(lobby, cost, work, then, partial(then, b""), now)
 
@@ -360,7 +362,7 @@ class PaintService:
         if not lobby.members:
             self._emptied(lobby, now)
 
-    def change_info(self, session: Session, values: dict[str, str], now: float) -> None:
+    def change_info(self, session: PaintSession, values: dict[str, str], now: float) -> None:
         """LOBBY_INFO_CHANGE: the new rules first, then who no longer fits leaves (section 5)."""
         lobby = self.lobbies.get(values["Filename"])
         if lobby is None or lobby.info.owner != session.name:
@@ -370,7 +372,7 @@ class PaintService:
             return
         before = lobby.info
         info = before.protected(values["Protection"], values["Passcode"])
-        lobby.change_info(info, self.ground.date(now))
+        lobby.change_info(info, self.context.date(now))
         self.channels.show_lobby(info.filename, info.sole_viewer)
         others = [m for name, m in lobby.members.items() if name != info.owner]
         if info.locks_out(before):
@@ -379,10 +381,10 @@ class PaintService:
         else:
             text = orjson.dumps(info.settled | {"Passcode": ""}).decode()
             told = LOBBY_INFO_CHANGE.encode_reply(
-                self.ground.date(now), text, name=session.name_bytes
+                self.context.date(now), text, name=session.name_bytes
             )
             for member in others:
-                member.guest.outbox.push(told)
+                member.guest.send_queue.push(told)
         if lobby.canvas is None:
             self.save(lobby, now)
 
@@ -392,7 +394,7 @@ class PaintService:
         filename: str,
         owner: str,
         passcode: str,
-        painters: frozenset[str] | None,
+        allowed_authors: frozenset[str] | None,
         clear: bool,
         now: float,
     ) -> None:
@@ -403,9 +405,9 @@ class PaintService:
         lobby = self.lobbies.get(filename)
         if lobby is None:
             lobby = self._new_lobby(
-                self._next_number, LobbyInfo(filename, owner, "stroke", "protected", passcode)
+                self._next_number, LobbyRules(filename, owner, "stroke", "protected", passcode)
             )
-            lobby.found(self.ground.date(now))
+            lobby.found(self.context.date(now))
         elif lobby.info.owner != owner and lobby.info.passcode != passcode:
             taken = Refused(
                 "a drawing of somebody else has the name of a match's; it stays theirs"
@@ -414,16 +416,18 @@ class PaintService:
             return
         elif clear:
             lobby.when_free(partial(self._wipe, lobby), now)
-        lobby.painters = painters
+        lobby.allowed_authors = allowed_authors
         if not lobby.members:
             lobby.when_free(partial(self._left, lobby), now)
 
     def _wipe(self, lobby: Lobby, now: float) -> None:
         if lobby.canvas is not None:
-            lobby.wipe(self.ground.date(now))
+            lobby.wipe(self.context.date(now))
         elif not lobby.removed:
             self._load(lobby).append(
-                lambda now: lobby.wipe(self.ground.date(now)) if lobby.canvas is not None else None
+                lambda now: (
+                    lobby.wipe(self.context.date(now)) if lobby.canvas is not None else None
+                )
             )
 
     def remove(self, filename: str, reason: str, now: float) -> None:
@@ -433,9 +437,9 @@ class PaintService:
             return
         self._removing.add(lobby)
         self._owned[lobby.info.owner] -= 1
-        told = lobby.end(self.ground.date(now), reason)
+        told = lobby.end(self.context.date(now), reason)
         for member in list(lobby.members.values()):
-            member.guest.outbox.push(told)
+            member.guest.send_queue.push(told)
             self.leave(self._session(member), now)
         if not lobby.saving:
             self._forget(lobby, now)
@@ -474,7 +478,7 @@ class PaintService:
             freed = partial(self._free, lobby, failed)
             self.effects.append(Work(lobby, work, done, freed, cost))
             return
-        self.ground.turn.spent += cost
+        self.context.flush_set.spent += cost
         try:
             then(attempted(work), now)
         except Exception as error:
@@ -503,14 +507,14 @@ class PaintService:
         lobby.busy = False
         lobby.deferred.insert(0, call)
         while lobby.deferred and not lobby.busy:
-            self.ground.contain("work on a drawing", lobby.deferred.pop(0), now)
+            self.context.contain("work on a drawing", lobby.deferred.pop(0), now)
         while lobby.waiters and not lobby.busy:
             session = self._next_waiter(lobby, now)
             session.waiting = False
             if session in self.sessions:
                 self.resume(session, now)
 
-    def _next_waiter(self, lobby: Lobby, now: float) -> Session:
+    def _next_waiter(self, lobby: Lobby, now: float) -> PaintSession:
         """Who has waited longest for the canvas of those who have not given it much to do lately.
 
         Whoever goes on may at once keep it busy again, and then waits behind all others.
@@ -534,7 +538,7 @@ class PaintService:
             self._work(lobby, canvas.size_cost, canvas.dump, then, partial(then, None), now)
 
     # ------------------------------------------------------------ drawing
-    def draw(self, session: Session, packet: bytes, now: float) -> None:
+    def draw(self, session: PaintSession, packet: bytes, now: float) -> None:
         """A drawing packet that conforms and carries the session's name. Raises Refused."""
         lobby, member = session.lobby, session.member
         if lobby is None or member is None:
@@ -548,12 +552,14 @@ class PaintService:
             return
         self._draw(lobby, member, packet, now)
 
-    def add_strokes(self, session: Session, packets: list[bytes], start: int, now: float) -> int:
+    def add_strokes(
+        self, session: PaintSession, packets: list[bytes], start: int, now: float
+    ) -> int:
         """The ADD_STROKE at packets[start:], many at once: how many were taken; 0: use `draw`."""
         lobby, member = session.lobby, session.member
-        if lobby is None or member is None or lobby.waited_for or self.ground.read_only:
+        if lobby is None or member is None or lobby.waited_for or self.context.read_only:
             return 0
-        if lobby.crowded or self.ground.memory.tight:
+        if lobby.above_low_mark or self.context.memory.tight:
             return 0
         taken = lobby.add_strokes(member, packets, start, now)
         if taken:
@@ -627,7 +633,7 @@ class PaintService:
 
     def _picture(self, lobby: Lobby, member: Member, now: float) -> None:
         """Make the snapshot, if it is not there."""
-        work = partial(lobby.snapshot, self.ground.date(now))
+        work = partial(lobby.snapshot, self.context.date(now))
         then = partial(self._send_replay, lobby, member)
         failed = partial(self._not_shown, lobby, member)
         self._work(lobby, lobby.snapshot_cost, work, then, failed, now)
@@ -639,8 +645,8 @@ class PaintService:
 
     def _put_out(self, lobby: Lobby, member: Member, reason: str, now: float) -> None:
         """Have a member leave; what they have drawn and still waits does not count."""
-        told = LOBBY_PLAYER_KICK.encode_reply(self.ground.date(now), reason)
-        member.guest.outbox.push(told)
+        told = LOBBY_PLAYER_KICK.encode_reply(self.context.date(now), reason)
+        member.guest.send_queue.push(told)
         lobby.forget_held(member.guest)
         self.leave(self._session(member), now)
 
@@ -648,38 +654,38 @@ class PaintService:
         if lobby.members.get(member.guest.name) is not member:
             self.replays.unwanted(lobby)
             return
-        date = self.ground.date(now)
-        outbox = member.guest.outbox
+        date = self.context.date(now)
+        send_queue = member.guest.send_queue
         self.replays.begin(member.guest, lobby, chunks)
         member.shifted_at = now
         member.loading += 1
         self._freeze(member.guest, True, now)
-        outbox.push(FETCH_DATABASE.encode_reply(date))
-        outbox.push_replay(chunks)
+        send_queue.push(FETCH_DATABASE.encode_reply(date))
+        send_queue.send_snapshot(chunks)
         if member not in lobby.waited_for and not self.read_only:
             self._freeze(member.guest, False, now)
-        outbox.push_call(partial(self._replayed, self._session(member), lobby, member))
+        send_queue.call_when_sent(partial(self._replayed, self._session(member), lobby, member))
 
     def resync(self, lobby: Lobby, member: Member, now: float) -> None:
         """Give a member the canvas again: theirs is not what it should be."""
         if lobby.members.get(member.guest.name) is not member:
             return
         self.counters["resyncs"] += 1
-        outbox = member.guest.outbox
-        if outbox.replaying or not outbox.attached:
+        send_queue = member.guest.send_queue
+        if send_queue.replaying or not send_queue.attached:
             member.again = True
             return
         member.confirming, member.behind = True, False
         self._replay(lobby, member, now)
 
-    def _replayed(self, session: Session, lobby: Lobby, member: Member) -> None:
+    def _replayed(self, session: PaintSession, lobby: Lobby, member: Member) -> None:
         """All of a replay is on its way."""
         self.replays.end(session)
         if member.again:
             member.again = False
             self.resync(lobby, member, session.taken_at)
 
-    def confirmed(self, session: Session, now: float) -> None:
+    def confirmed(self, session: PaintSession, now: float) -> None:
         """FETCH_DATABASE from a client: it has loaded the canvas."""
         lobby, member = session.lobby, session.member
         if lobby is None or member is None:
@@ -694,18 +700,18 @@ class PaintService:
         if behind:
             self.resync(lobby, member, now)
 
-    def lagging(self, session: Session, now: float) -> None:
+    def above_high_mark(self, session: PaintSession, now: float) -> None:
         """A reader has too much waiting: instead of it, it will get the canvas as it is then."""
         lobby, member = session.lobby, session.member
-        session.outbox.shed()
+        session.send_queue.drop_broadcasts()
         self.replays.end(session)
         if lobby is not None and member is not None:
             self.counters["resyncs"] += 1
-            session.outbox.push_call(partial(self._catch_up, session, lobby, member))
+            session.send_queue.call_when_sent(partial(self._catch_up, session, lobby, member))
 
-    def _catch_up(self, session: Session, lobby: Lobby, member: Member) -> None:
+    def _catch_up(self, session: PaintSession, lobby: Lobby, member: Member) -> None:
         if session.member is member and session in self.sessions:
-            session.outbox.attach(lobby.relay)
+            session.send_queue.attach(lobby.broadcast)
             member.confirming, member.again = True, False
             self._replay(lobby, member, session.taken_at)
 
@@ -748,18 +754,19 @@ class PaintService:
             self._put_out(lobby, member, "Loading the drawing took too long.", now)
 
     def _freeze(self, guest: Any, frozen: bool, now: float) -> None:
-        guest.outbox.push(LOBBY_FREEZE_STATE.encode_reply(self.ground.date(now), int(frozen)))
+        guest.send_queue.push(LOBBY_FREEZE_STATE.encode_reply(self.context.date(now), int(frozen)))
 
     def picture(self, lobby: Lobby, name: str, pixels: npt.NDArray[np.uint32], now: float) -> None:
-        """A client that was asked has brought its picture, see `Askings.brought`. Raises Refused.
+        """A client that was asked has brought its picture, see `SnapshotRequests.brought`. Raises
+        Refused.
 
         It is stored before anybody is shown it.
         """
-        self.askings.brought(lobby, name, pixels)
+        self.snapshot_requests.brought(lobby, name, pixels)
         self.save(lobby, now)
 
     # ------------------------------------------------------------ the store
-    def restore(self, lobbies: Iterable[tuple[int, LobbyInfo, int]]) -> None:
+    def restore(self, lobbies: Iterable[tuple[int, LobbyRules, int]]) -> None:
         """What the store has: (number, info, seq of the drawing)."""
         for number, info, seq in lobbies:
             lobby = self._new_lobby(number, info)
@@ -811,7 +818,7 @@ class PaintService:
             return
         lobby.saved_seq = effect.seq
         lobby.need_journal(None if lobby.seq == effect.seq else effect.batch)
-        self.askings.stored(lobby, now)
+        self.snapshot_requests.stored(lobby, now)
         if not lobby.members:
             self._emptied(lobby, now)
 
@@ -847,19 +854,19 @@ class PaintService:
 
     def turn_read_only(self, now: float) -> None:
         """The disk is full: nobody draws until there is room, and everybody is told."""
-        self.ground.read_only = True
+        self.context.read_only = True
         for session in self.sessions:
             if session.name and session.lobby is not None:
-                date = self.ground.date(now)
+                date = self.context.date(now)
                 text = f"{session.lobby.info.filename};{FULL}"
-                session.outbox.push_urgent(
+                session.send_queue.send_first(
                     LOBBY_FREEZE_STATE.encode_reply(date, 1)
                     + CHANNEL_MESSAGE.encode_reply(date, text)
                 )
 
     def turn_writable(self, now: float) -> None:
         """There is room again."""
-        self.ground.read_only = False
+        self.context.read_only = False
         for lobby in list(self.lobbies.values()):
             if lobby.members or lobby.held:
                 self._thaw(lobby, now)
@@ -867,9 +874,9 @@ class PaintService:
                     lobby.when_free(partial(self._left, lobby), now)
 
     # ------------------------------------------------------------ small things
-    def _new_lobby(self, number: int, info: LobbyInfo) -> Lobby:
+    def _new_lobby(self, number: int, info: LobbyRules) -> Lobby:
         lobby = self.lobbies[info.filename] = Lobby(
-            number, info, self.log, self.turn, self.ground.memory
+            number, info, self.log, self.flush_set, self.context.memory
         )
         lobby.on_change, lobby.on_activity = self.directory.changed, self.directory.touched
         lobby.on_unsaved = self.unsaved.add
@@ -877,20 +884,22 @@ class PaintService:
         self._next_number = max(self._next_number, number + 1)
         return lobby
 
-    def _answer(self, session: Session, kind: packets.Packet, status: int, now: float) -> None:
-        session.outbox.push(kind.encode_reply(self.ground.date(now), status))
+    def _answer(
+        self, session: PaintSession, kind: packets.Packet, status: int, now: float
+    ) -> None:
+        session.send_queue.push(kind.encode_reply(self.context.date(now), status))
 
-    def _notice(self, session: Session, channel: str, text: str, now: float) -> None:
+    def _notice(self, session: PaintSession, channel: str, text: str, now: float) -> None:
         """The server says something: a message under an empty name."""
-        session.outbox.push(
-            CHANNEL_MESSAGE.encode_reply(self.ground.date(now), f"{channel};{text}")
+        session.send_queue.push(
+            CHANNEL_MESSAGE.encode_reply(self.context.date(now), f"{channel};{text}")
         )
 
-    def _session(self, member: Member) -> Session:
+    def _session(self, member: Member) -> PaintSession:
         return self._session_of(member.guest)
 
-    def _session_of(self, guest: object) -> Session:
-        if not isinstance(guest, Session):
+    def _session_of(self, guest: object) -> PaintSession:
+        if not isinstance(guest, PaintSession):
             raise AssertionError("every guest of this service is a session")
         return guest
 

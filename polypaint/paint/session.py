@@ -1,4 +1,4 @@
-"""One connection's conversation, without I/O: bytes in; outbox, log and effects out.
+"""One connection's conversation, without I/O: bytes in; send queue, log and effects out.
 
 The same object serves TCP (`receive`, any chunks) and WebSocket (`receive_message`, one message).
 Every packet takes the same path: header → is it allowed now (`Packet.when`) → its handler in
@@ -12,18 +12,20 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from polypaint import _codec, effects, strictjson
-from polypaint._codec import Splitter
-from polypaint.accounts import is_name, is_password
-from polypaint.budget import COPIES, ENTRY, Bucket
-from polypaint.conversation import Conversation
-from polypaint.effects import ACCOUNT_CREATED, ACCOUNT_REFUSED
+from polypaint import _codec
+from polypaint._codec import FrameDecoder
+from polypaint.engine import effects
+from polypaint.engine.budget import COPIES, ENTRY, Bucket
+from polypaint.engine.effects import ACCOUNT_CREATED, ACCOUNT_REFUSED
+from polypaint.engine.handlers import Handlers
+from polypaint.engine.session import Session
 from polypaint.errors import ProtocolError, Refused
-from polypaint.handlers import Handlers
+from polypaint.identity.accounts import is_name, is_password
 from polypaint.paint import packets
 from polypaint.paint.channels import Channel, is_channel_name, split_message
-from polypaint.paint.lobbies import Lobby, LobbyInfo, Member
+from polypaint.paint.lobbies import Lobby, LobbyRules, Member
 from polypaint.paint.packets import CODEC, PACKETS, Packet, When
+from polypaint.wire import strictjson
 
 if TYPE_CHECKING:
     from polypaint.paint.service import PaintService
@@ -41,17 +43,17 @@ CHAT_BYTES: Final = 8192
 CHAT_PEOPLE: Final = 1000
 """So does one to more people."""
 
-Handler: TypeAlias = "Callable[[Session, bytes, float], None]"
+Handler: TypeAlias = "Callable[[PaintSession, bytes, float], None]"
 handles: Final = Handlers[Handler]("id")
 
 
-class Session(Conversation):
+class PaintSession(Session):
     """See the module. member: in `lobby`, if any; channels: by name."""
 
     def __init__(
         self, service: "PaintService", address: str, now: float, rtt_s: Callable[[], float]
     ) -> None:
-        super().__init__(service.ground, address, now)
+        super().__init__(service.context, address, now)
         self.service = service
         self.name_bytes = b""
         self.channels: dict[str, Channel] = {}
@@ -59,7 +61,7 @@ class Session(Conversation):
         self.member: Member | None = None
         self._rtt_s = rtt_s
         self._backlogged_at: float | None = None
-        self._splitter = Splitter()
+        self._decoder = FrameDecoder()
         self._inbox: list[bytes] = []
         self._at = 0
         """How many of them have been handled in this turn."""
@@ -72,9 +74,9 @@ class Session(Conversation):
 
     # ------------------------------------------------------------ in
     def receive(self, data: bytes, now: float) -> None:
-        """See `Conversation.receive`."""
-        packets = self._splitter.feed(data)
-        self._turn.spent += ENTRY * len(packets)
+        """See `Session.receive`."""
+        packets = self._decoder.feed(data)
+        self._flush_set.spent += ENTRY * len(packets)
         self._inbox += packets
         self.work(now)
 
@@ -85,18 +87,18 @@ class Session(Conversation):
         self.work(now)
 
     def work(self, now: float) -> None:
-        """See `Conversation.work`."""
+        """See `Session.work`."""
         try:
             super().work(now)
         finally:
             del self._inbox[: self._at]
             self._at = 0
-        if self._splitter.broken and not self._inbox and not self.closing:
+        if self._decoder.broken and not self._inbox and not self.closing:
             self.close("framing lost: a size field is smaller than its packet")
 
     @property
     def stalled(self) -> bool:
-        """See `Conversation.stalled`."""
+        """See `Session.stalled`."""
         return self._at < len(self._inbox) and not self.waiting and not self.closing
 
     def _handle_next(self, now: float) -> None:
@@ -109,10 +111,10 @@ class Session(Conversation):
             taken = self.service.add_strokes(self, inbox, at, now)
             if taken:
                 self._at += taken
-                self._turn.spent += ENTRY * taken
+                self._flush_set.spent += ENTRY * taken
                 return
         self._at += 1
-        self._turn.spent += len(inbox[at])
+        self._flush_set.spent += len(inbox[at])
         self._handle(inbox[at], now)
 
     @property
@@ -121,25 +123,25 @@ class Session(Conversation):
         return self.lobby is not None and self.lobby.holds(self)
 
     def lost(self, now: float) -> None:
-        """See `Conversation.lost`."""
+        """See `Session.lost`."""
         super().lost(now)
         self._deadline.cancel()
         self.service.disconnected(self, now)
 
     # ------------------------------------------------------------ out
-    def crowded(self) -> None:
-        """See `Conversation.crowded`."""
-        self.outbox.coalesce(packets.PASSING)
+    def above_low_mark(self) -> None:
+        """See `Session.above_low_mark`."""
+        self.send_queue.coalesce(packets.COALESCING)
 
-    def lagging(self, now: float) -> None:
+    def above_high_mark(self, now: float) -> None:
         """Too much waits to be sent: the canvas will take its place."""
-        if self.outbox.attached:
-            self.service.lagging(self, now)
-        if self.outbox.queued > 2 * self._queue_max:
+        if self.send_queue.attached:
+            self.service.above_high_mark(self, now)
+        if self.send_queue.queued > 2 * self._queue_max:
             self.close("does not read what it is sent")
 
     def backlogged(self, now: float) -> None:
-        """See `Conversation.backlogged`."""
+        """See `Session.backlogged`."""
         if self._backlogged_at is None:
             self._backlogged_at = now
 
@@ -160,7 +162,7 @@ class Session(Conversation):
         return 2 * self._rtt_s()
 
     def close(self, reason: str) -> None:
-        """See `Conversation.close`."""
+        """See `Session.close`."""
         self._deadline.cancel()
         super().close(reason)
 
@@ -233,7 +235,7 @@ class Session(Conversation):
         self.service.effects.append(effects.CheckPassword(self, name, password))
 
     def password_checked(self, name: str, ok: bool | None, now: float) -> None:
-        """See `effects.Conversing`; the protocol has no word for a store that does not answer."""
+        """See `effects.Requester`; the protocol has no word for a store that does not answer."""
         self.waiting = False
         if self.closing:
             return
@@ -248,7 +250,7 @@ class Session(Conversation):
         self.service.resume(self, now)
 
     def holder_probed(self, name: str, now: float) -> None:
-        """See `effects.Conversing`."""
+        """See `effects.Requester`."""
         self.waiting = False
         if not self.closing:
             self._come_in(name, now)
@@ -260,12 +262,12 @@ class Session(Conversation):
             return
         self.name = name
         self.name_bytes = name.encode()
-        self.service.ground.known(self.address)
+        self.service.context.known(self.address)
         self.service.channels.join_general(self)
         self._answer_login(ACCEPTED, now)
 
     def _answer_login(self, status: int, now: float) -> None:
-        self.outbox.push(packets.CONNECTION.encode_reply(self.ground.date(now), status))
+        self.send_queue.push(packets.CONNECTION.encode_reply(self.context.date(now), status))
         if status != ACCEPTED:
             self.close("login refused")
 
@@ -287,7 +289,7 @@ class Session(Conversation):
         self.service.resume(self, now)
 
     def _answer_account(self, status: int, now: float) -> None:
-        self.outbox.push(packets.CREATE_ACCOUNT.encode_reply(self.ground.date(now), status))
+        self.send_queue.push(packets.CREATE_ACCOUNT.encode_reply(self.context.date(now), status))
         if status == ACCOUNT_CREATED:
             self._set_deadline(now)
         else:
@@ -301,15 +303,15 @@ class Session(Conversation):
             self.service.effects.append(effects.IssueTicket(self))
 
     def ticket_issued(self, ticket: str, now: float) -> None:
-        """See `effects.Conversing`."""
+        """See `effects.Requester`."""
         if ticket and not self.closing:
-            self.outbox.push(packets.TICKET.encode_reply(self.ground.date(now), ticket))
+            self.send_queue.push(packets.TICKET.encode_reply(self.context.date(now), ticket))
         self.resume(now)
 
     # ------------------------------------------------------------ lobbies
     @handles(packets.LOBBY_CREATION)
     def _lobby_creation(self, packet: bytes, now: float) -> None:
-        info = LobbyInfo.of(self._object(packets.LOBBY_CREATION, packet))
+        info = LobbyRules.of(self._object(packets.LOBBY_CREATION, packet))
         if info.owner != self.name:
             raise ProtocolError("Owner is not the sender")
         self.service.create(self, info, now)
@@ -332,8 +334,8 @@ class Session(Conversation):
     def _lobby_fetch(self, packet: bytes, now: float) -> None:
         _conforms(packet)
         listing = self.service.directory.text(self.name)
-        self._turn.spent += len(listing) // COPIES
-        self.outbox.push(packets.LOBBY_FETCH.encode_list(self.ground.date(now), listing))
+        self._flush_set.spent += len(listing) // COPIES
+        self.send_queue.push(packets.LOBBY_FETCH.encode_list(self.context.date(now), listing))
 
     @handles(packets.LOBBY_INFO_CHANGE)
     def _lobby_info_change(self, packet: bytes, now: float) -> None:
@@ -355,9 +357,9 @@ class Session(Conversation):
     @handles(packets.UPDATE_DATABASE)
     def _update_database(self, packet: bytes, now: float) -> None:
         _conforms(packet)
-        if not self.service.askings.is_asked(self.lobby, self.name):
+        if not self.service.snapshot_requests.is_asked(self.lobby, self.name):
             raise ProtocolError("nobody asked for the canvas to be saved")
-        self.service.askings.answered(self.lobby, now)
+        self.service.snapshot_requests.answered(self.lobby, now)
 
     # ------------------------------------------------------------ channels
     @handles(packets.CHANNEL_CREATION)
@@ -381,7 +383,7 @@ class Session(Conversation):
         if channel is None:
             raise Refused("not a member of this channel")
         told = _codec.with_name(packet, self.name_bytes)
-        channel.relay.put(told, self.outbox)
+        channel.broadcast.publish(told, self.send_queue)
         worth = 1 + len(told) / CHAT_BYTES + len(channel.members) / CHAT_PEOPLE
         self.delay(self._chat.charge(now, worth), now)
 
@@ -389,8 +391,8 @@ class Session(Conversation):
     def _channel_fetch(self, packet: bytes, now: float) -> None:
         _conforms(packet)
         listing = self.service.channels.listing(self, self._inside)
-        self._turn.spent += len(listing) // COPIES
-        self.outbox.push(packets.CHANNEL_FETCH.encode_list(self.ground.date(now), listing))
+        self._flush_set.spent += len(listing) // COPIES
+        self.send_queue.push(packets.CHANNEL_FETCH.encode_list(self.context.date(now), listing))
 
     # ------------------------------------------------------------ drawing
     @handles(*(kind for kind in PACKETS.values() if kind.relayed))
@@ -410,7 +412,7 @@ class Session(Conversation):
 
     def _object(self, kind: Packet, packet: bytes) -> dict[str, str]:
         """The JSON object in a packet, whose parsing counts as work. Raises ProtocolError."""
-        self._turn.spent += strictjson.cost(packet)
+        self._flush_set.spent += strictjson.cost(packet)
         return kind.decode_object(packet)
 
 

@@ -4,7 +4,7 @@ Start-time fair queueing: an owner's work begins, in the queue's own time, when 
 work ends or, if that is over, now. So much work of one owner delays that owner's own. What takes
 long never has all threads, so that something short goes on beside it.
 
-Must never compute. Counterparts: `effects.Work`; `errands.py` has the threads.
+Must never compute. Counterparts: `effects.Work`; `runtime/effect_runner.py` has the threads.
 """
 
 import heapq

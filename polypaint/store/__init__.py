@@ -3,7 +3,7 @@
 A `Store` keeps accounts, drawings, documents and results, and may be far away: it is awaited. A
 `Journal` keeps what happened since, is always local, and is written before anybody sees it.
 
-Must never import the network. Counterpart: `polypaint.recovery` reads both.
+Must never import the network. Counterpart: `polypaint.runtime.recovery` reads both.
 """
 
 from collections.abc import Iterator
@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final, Protocol
 
-from polypaint.book import Changes
-from polypaint.paint.lobbies import LobbyInfo
+from polypaint.engine.documents import Changes
+from polypaint.paint.lobbies import LobbyRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class StoredLobby:
     """A drawing in the store, without its content. seq: of the last log record that is in it."""
 
     number: int
-    info: LobbyInfo
+    info: LobbyRules
     seq: int
 
 

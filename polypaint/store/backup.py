@@ -18,8 +18,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
+from polypaint.engine.journal_buffer import missing
 from polypaint.errors import StoreError
-from polypaint.log import missing
 from polypaint.store import mark, sqlite_check, wal
 from polypaint.store.folder import JOURNAL, MARK, STORE, lock, need_store
 from polypaint.store.mark import Mark

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from polypaint import checksum
+from polypaint.engine import checksum
 
 PIECE_BYTES = 1 << 18
 FEED_BYTES = 1 << 14

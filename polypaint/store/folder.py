@@ -1,7 +1,7 @@
 """The data folder: whose it is, the journal in it, and the store, which may be elsewhere.
 
-Counterparts: `sqlite_store.py`, `sqlite_journal.py` and `mongo.py`; `server.py` and `admin.py`
-open it.
+Counterparts: `sqlite_store.py`, `sqlite_journal.py` and `mongo.py`; `runtime/server.py` and
+`cli/admin.py` open it.
 """
 
 import fcntl

@@ -26,10 +26,10 @@ from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import DeleteOne, ReplaceOne
 from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
 
-from polypaint import checksum
-from polypaint.book import Changes
+from polypaint.engine import checksum
+from polypaint.engine.documents import Changes
 from polypaint.errors import StoreDamaged, StoreError
-from polypaint.paint.lobbies import LobbyInfo
+from polypaint.paint.lobbies import LobbyRules
 from polypaint.store import (
     HISTORY_MAX,
     Counted,
@@ -428,7 +428,7 @@ def _must_have(document: dict[str, Any], *names: str) -> None:
 
 def _lobby(document: dict[str, Any]) -> StoredLobby:
     _must_have(document, *LOBBY, "seq")
-    info = LobbyInfo(*(document[name] for name in LOBBY))
+    info = LobbyRules(*(document[name] for name in LOBBY))
     return StoredLobby(document["_id"], info, document["seq"])
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import orjson
 
-from polypaint import checksum
+from polypaint.engine import checksum
 from polypaint.store.blobs import of_content
 from polypaint.store.sqlite_files import (
     READING,

@@ -3,7 +3,7 @@
 In WAL mode without fsync a commit costs some 5 µs and survives a killed process; with durability
 `power` every commit is synced. The file is locked for as long as it is open: to lock it for each
 commit would cost as much again. Each row has a checksum, each record in it one of its own
-(`log.py`), and the mark beside the file says which rows there must be.
+(`engine/journal_buffer.py`), and the mark beside the file says which rows there must be.
 
 Must never be imported by the domain. Counterpart: `polypaint.store.Journal`, the contract.
 """
@@ -15,9 +15,9 @@ from struct import Struct
 from typing import Final
 from zlib import crc32
 
-from polypaint import checksum
+from polypaint.engine import checksum
+from polypaint.engine.journal_buffer import checked
 from polypaint.errors import StoreDamaged, StoreError
-from polypaint.log import checked
 from polypaint.store import mark
 from polypaint.store.mark import Mark
 from polypaint.store.sqlite_files import (

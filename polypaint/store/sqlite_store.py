@@ -18,10 +18,10 @@ from typing import Any, Final, TypeVar
 
 import orjson
 
-from polypaint import checksum
-from polypaint.book import Changes
+from polypaint.engine import checksum
+from polypaint.engine.documents import Changes
 from polypaint.errors import StoreDamaged, StoreError
-from polypaint.paint.lobbies import LobbyInfo
+from polypaint.paint.lobbies import LobbyRules
 from polypaint.store import (
     HISTORY_MAX,
     Counted,
@@ -42,7 +42,7 @@ from polypaint.store.sqlite_files import (
     opened,
     run_all,
 )
-from polypaint.workers import pool
+from polypaint.worker_threads import pool
 
 PART_BYTES: Final = 1 << 20
 
@@ -238,7 +238,7 @@ class SqliteStore:
     async def lobbies(self) -> list[StoredLobby]:
         rows = await self._do("reading drawings", self._query, _LOBBIES)
         return [
-            StoredLobby(row[0], LobbyInfo(*row[1:6]), row[6])
+            StoredLobby(row[0], LobbyRules(*row[1:6]), row[6])
             for *row, crc in rows
             if checksum.of_fields(*row) == crc
         ]

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 
 import orjson
 
-from polypaint.book import Changes
+from polypaint.engine.documents import Changes
 from polypaint.errors import StoreError
 from polypaint.store import UNFINISHED, Counted, Sizes, Store, StoredAccount, StoredResult
 

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from polypaint.tanks.maps import CELL, Map
-from polypaint.tanks.tanks import TANKS, Tank
+from polypaint.tanks.vehicles import TANKS, Tank
 
 STEP_S: Final = 1 / 30
 STRIDE: Final = 1.0

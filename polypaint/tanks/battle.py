@@ -14,17 +14,17 @@ Protocol: docs/tanks.md, sections 3 and 4.
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from polypaint._codec import Relay
-from polypaint.conversation import line
-from polypaint.ground import Ground
+from polypaint._codec import Broadcast
+from polypaint.engine.context import Context
+from polypaint.engine.session import line
 from polypaint.tanks.arena import STEP_S, Arena, Hit
 from polypaint.tanks.economy import Economy, Profile
 from polypaint.tanks.maps import Map
-from polypaint.tanks.tanks import TANKS, Budget
+from polypaint.tanks.vehicles import TANKS, Budget
 
 if TYPE_CHECKING:
+    from polypaint.engine.timers import Timer
     from polypaint.tanks.session import TankSession
-    from polypaint.timers import Timer
 
 TIME_S: Final = 300.0
 BEHIND_MAX: Final = 15
@@ -66,7 +66,7 @@ class Battle:
 
     def __init__(
         self,
-        ground: Ground,
+        context: Context,
         economy: Economy,
         map_: Map,
         run: str,
@@ -79,8 +79,8 @@ class Battle:
         self.arena = Arena(map_)
         self.fighters: dict[str, Fighter] = {}
         self.spectators: dict[TankSession, Any] = {}
-        self.relay = Relay(ground.turn)
-        self._ground = ground
+        self.broadcast = Broadcast(context.flush_set)
+        self._context = context
         self._economy = economy
         self._chance = chance
         self._over = over
@@ -119,12 +119,12 @@ class Battle:
         session.battle, session.fighter = self, fighter
         session.changed()
         session.say(self.welcome(others, rid))
-        session.outbox.attach(self.relay)
+        session.send_queue.attach(self.broadcast)
         self.tell({"player": profile.name, "playerinfo": self.info(fighter)})
         if self.state == WAITING and self.alive >= 2:
             self.state = RUNNING
             self._began_at = now
-            self._limit = self._ground.writing_at(now + TIME_S, self._time_is_up)
+            self._limit = self._context.writing_at(now + TIME_S, self._time_is_up)
 
     def watch(self, session: "TankSession", rid: Any) -> bool:
         """Show the map to somebody without a tank; False when there are too many."""
@@ -134,7 +134,7 @@ class Battle:
         session.changed()
         self.spectators[session] = rid
         session.say(self.welcome(self.infos(), rid))
-        session.outbox.attach(self.relay)
+        session.send_queue.attach(self.broadcast)
         return True
 
     def welcome(self, others: dict[str, Any], rid: Any) -> dict[str, Any]:
@@ -171,7 +171,7 @@ class Battle:
 
     def tell(self, message: dict[str, Any]) -> None:
         """To all clients on the map."""
-        self.relay.put(line(message))
+        self.broadcast.publish(line(message))
 
     def leave(self, session: "TankSession", told: dict[str, Any] | None, now: float) -> None:
         """Somebody leaves the map; told: what all on it hear, the leaver too."""
@@ -188,7 +188,7 @@ class Battle:
             self._maybe_over(now)
 
     def _detach(self, session: "TankSession") -> None:
-        session.outbox.detach()
+        session.send_queue.detach()
         session.battle = session.fighter = None
         session.changed()
         self.spectators.pop(session, None)
@@ -240,7 +240,7 @@ class Battle:
 
     def _wait(self) -> None:
         """For the next step; while the disk is full, nobody may die: it could not be kept."""
-        self._stepper = self._ground.writing_at(self._next_step, self._step)
+        self._stepper = self._context.writing_at(self._next_step, self._step)
 
     def _step(self, now: float) -> None:
         """Shells fly, for as long as there are any."""
@@ -284,8 +284,8 @@ class Battle:
     # ------------------------------------------------------------ the end
     def _maybe_over(self, now: float) -> None:
         """Is one left, or none?"""
-        if self._ground.read_only:
-            self._ground.writing_at(now, self._maybe_over)
+        if self._context.read_only:
+            self._context.writing_at(now, self._maybe_over)
         elif self.state == RUNNING and self.alive <= 1:
             self.close("last tank alive", now)
 

@@ -11,9 +11,9 @@ from typing import Any, Final
 
 import orjson
 
-from polypaint.book import Book
-from polypaint.ground import Ground
-from polypaint.tanks.tanks import FIRST, TANKS
+from polypaint.engine.context import Context
+from polypaint.engine.documents import DocumentBuffer
+from polypaint.tanks.vehicles import FIRST, TANKS
 
 PROFILES: Final = "char"
 LEDGER: Final = "ecriture"
@@ -42,8 +42,10 @@ class Profile:
 class Economy:
     """Every profile that is in memory, and the ledger. changed: is told whose balance changes."""
 
-    def __init__(self, ground: Ground, book: Book, changed: Callable[[str], None]) -> None:
-        self._ground = ground
+    def __init__(
+        self, context: Context, book: DocumentBuffer, changed: Callable[[str], None]
+    ) -> None:
+        self._context = context
         self._changed = changed
         self._book = book
         self._profiles: dict[str, Profile] = {}
@@ -117,7 +119,7 @@ class Economy:
         self._changed(profile.name)
         if not profile.kept:
             return
-        entry = {"joueur": profile.name, "xp": xp, "coin": coin, "a": self._ground.utc(now)}
+        entry = {"joueur": profile.name, "xp": xp, "coin": coin, "a": self._context.utc(now)}
         balance = {"xp": profile.xp, "coin": profile.coin, "tanks": profile.tanks}
         self._book.put(LEDGER, key, entry, now)
         self._book.put(PROFILES, profile.name, balance, now)

@@ -1,6 +1,6 @@
 """The maps: their size, their walls, where tanks begin. Drawn here, from rules, not stored.
 
-Counterparts: `arena.py` uses the walls; `net/http.py` serves both pictures.
+Counterparts: `arena.py` uses the walls; `web/app.py` serves both pictures.
 Protocol: docs/tanks.md, section 4.
 """
 
@@ -27,7 +27,7 @@ class Map:
     size: tuple[int, int]
     players_max: int
     walls: tuple[tuple[int, int, int, int], ...]
-    ground: tuple[int, int, int]
+    context: tuple[int, int, int]
     bricks: tuple[int, int, int]
 
     @cached_property
@@ -91,7 +91,7 @@ class Map:
         for _ in range(3):
             grain = (grain + np.roll(grain, 1, 0) + np.roll(grain, 1, 1)) / 3
         grain = np.repeat(np.repeat(grain, 4, 0), 4, 1)[:height, :width, None] * 40
-        picture = np.array(self.ground) + grain
+        picture = np.array(self.context) + grain
         lines = np.zeros((height, width, 1), bool)
         lines[::100], lines[:, ::100] = True, True
         picture = np.where(lines, picture - 10, picture)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 
-from polypaint import strictjson
 from polypaint.errors import ProtocolError, Refused
+from polypaint.wire import strictjson
 
 CHAT_MAX: Final = 500
 HUGE: Final = 1e300
@@ -80,7 +80,7 @@ def _words(value: Any) -> bool:
 class Kind:
     """A message. marks: the keys by which it is known; fields: what it holds.
 
-    cost: units of work, of about a nanosecond (`budget.py`).
+    cost: units of work, of about a nanosecond (`engine/budget.py`).
     """
 
     name: str

@@ -1,7 +1,7 @@
 """Tanks as one service: who is connected, the maps, bans, results on their way to be counted.
 
-Counterparts: `server.py` runs it; `session.py` is one connection, `battle.py` one run of a map.
-Protocol: docs/tanks.md.
+Counterparts: `runtime/server.py` runs it; `session.py` is one connection, `battle.py` one run of a
+map. Protocol: docs/tanks.md.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from polypaint.accounts import Presence
-from polypaint.book import Book
-from polypaint.budget import COPIES
-from polypaint.ground import Ground
+from polypaint.engine.budget import COPIES
+from polypaint.engine.context import Context
+from polypaint.engine.documents import DocumentBuffer
+from polypaint.identity.accounts import Presence
 from polypaint.tanks.battle import Battle
 from polypaint.tanks.economy import Economy, Profile
 from polypaint.tanks.maps import MAPS
@@ -38,16 +38,16 @@ class TankService:
 
     def __init__(
         self,
-        ground: Ground,
-        book: Book,
+        context: Context,
+        book: DocumentBuffer,
         join: Callable[[str, Callable[[dict[str, Any], float], None]], None],
         send: Callable[[str, dict[str, Any]], None],
         words: Words,
         random: "Random",
     ) -> None:
-        self.ground = ground
+        self.context = context
         self.words = words
-        self.economy = Economy(ground, book, self.changed)
+        self.economy = Economy(context, book, self.changed)
         self.presence: Presence[TankSession] = Presence()
         self.sessions: set[TankSession] = set()
         self.counters = {"moves": 0, "messages": 0, "kicks": 0, "battles": 0}
@@ -64,7 +64,7 @@ class TankService:
     # ------------------------------------------------------------ connections
     def connect(self, address: str, now: float, _rtt_s: Callable[[], float]) -> TankSession | None:
         """A new connection; None when there are too many. address: of the peer, without port."""
-        if not self.ground.admit(address):
+        if not self.context.admit(address):
             return None
         session = TankSession(self, address, now)
         self.sessions.add(session)
@@ -107,7 +107,7 @@ class TankService:
     def online(self) -> orjson.Fragment:
         """`listplayercoinfo`."""
         listed = b"{%b}" % b",".join(self._online.values())
-        self.ground.turn.spent += len(listed) // COPIES
+        self.context.flush_set.spent += len(listed) // COPIES
         return orjson.Fragment(listed)
 
     def changed(self, name: str) -> None:
@@ -149,7 +149,7 @@ class TankService:
     def kick(self, session: TankSession, reason: str, now: float) -> None:
         """Put somebody out for what they did, and remember it."""
         self.counters["kicks"] += 1
-        session.conduct.kick(reason, self.ground.utc(now))
+        session.conduct.kick(reason, self.context.utc(now))
         self.remember(session.name, session.conduct, now)
         self.put_out(session, reason, now)
 
@@ -168,7 +168,7 @@ class TankService:
     def _new_battle(self, name: str) -> Battle:
         self.counters["battles"] += 1
         return Battle(
-            self.ground,
+            self.context,
             self.economy,
             MAPS[name],
             f"{name}-{self._random.getrandbits(60):015x}",
@@ -198,7 +198,7 @@ class TankService:
         if result is not None:
             self._send("stats", result)
             again = partial(self._report, key, min(2 * wait, RETRY_S_MAX))
-            self.ground.timers.at(now + wait, again)
+            self.context.timers.at(now + wait, again)
 
     def receive(self, message: dict[str, Any], now: float) -> None:
         """From the stats server: it has a result."""

@@ -10,18 +10,18 @@ Protocol: docs/tanks.md, sections 1-5.
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from polypaint import effects
-from polypaint.accounts import is_name, is_password
-from polypaint.budget import CREATION, Bucket
-from polypaint.conversation import JsonConversation, line, loads, valid_rid
-from polypaint.effects import ACCOUNT_CREATED, NAME_TAKEN
-from polypaint.handlers import Handlers
+from polypaint.engine import effects
+from polypaint.engine.budget import CREATION, Bucket
+from polypaint.engine.effects import ACCOUNT_CREATED, NAME_TAKEN
+from polypaint.engine.handlers import Handlers
+from polypaint.engine.session import JsonSession, line, loads, valid_rid
+from polypaint.identity.accounts import is_name, is_password
 from polypaint.tanks import messages
 from polypaint.tanks.battle import Battle, Fighter
 from polypaint.tanks.economy import Profile
 from polypaint.tanks.messages import KINDS, Error, Kind, When, error, kind_of, parse
 from polypaint.tanks.moderation import SERIOUS, Conduct, Listener
-from polypaint.tanks.tanks import TANKS
+from polypaint.tanks.vehicles import TANKS
 
 if TYPE_CHECKING:
     from polypaint.tanks.service import TankService
@@ -39,11 +39,11 @@ Handler: TypeAlias = "Callable[[TankSession, dict[str, Any], Any, float], None]"
 handles: Final = Handlers[Handler]("name")
 
 
-class TankSession(JsonConversation):
+class TankSession(JsonSession):
     """See the module. battle: where they are, if anywhere; fighter: their tank, if any."""
 
     def __init__(self, service: "TankService", address: str, now: float) -> None:
-        super().__init__(service.ground, address, now)
+        super().__init__(service.context, address, now)
         self.service = service
         self.profile: Profile | None = None
         self.conduct = Conduct()
@@ -58,17 +58,17 @@ class TankSession(JsonConversation):
             "chat": Bucket(*CHATS, now),
             "": Bucket(*OTHERS, now),
         }
-        self._deadline = self.ground.timers.at(now + LOGIN_S, self._too_late)
+        self._deadline = self.context.timers.at(now + LOGIN_S, self._too_late)
 
     def _too_late(self, now: float) -> None:
         if self.waiting:  # for us
-            self._deadline = self.ground.timers.at(now + 1, self._too_late)
+            self._deadline = self.context.timers.at(now + 1, self._too_late)
         elif not self.name:
             self.close("too late to log in")
 
     # ------------------------------------------------------------ every message
     def answer(self, line: bytes, now: float) -> None:
-        """See `JsonConversation.answer`."""
+        """See `JsonSession.answer`."""
         message = loads(line, parse)
         rid = message.get("rid")
         good = valid_rid(rid)
@@ -78,7 +78,7 @@ class TankSession(JsonConversation):
             kind = kind_of(message)
             self._permit(kind, now)
             kind.check(message)
-            self.ground.turn.spent += kind.cost
+            self.context.flush_set.spent += kind.cost
             handles[kind.name](self, message, rid, now)
         except Error as refusal:
             self.say({"error": refusal.code, "crid": rid if good else None})
@@ -95,11 +95,11 @@ class TankSession(JsonConversation):
             raise error("not on a map")
 
     def faulty(self, reason: str, too_long: bool) -> None:
-        """See `JsonConversation.faulty`."""
+        """See `JsonSession.faulty`."""
         self.say({"error": "bad json", "crid": None})
 
     def disconnected(self, now: float) -> None:
-        """See `JsonConversation.disconnected`."""
+        """See `JsonSession.disconnected`."""
         self._deadline.cancel()
         self.service.disconnected(self, now)
 
@@ -114,10 +114,10 @@ class TankSession(JsonConversation):
         elif message["newuser"]:
             self.waiting = True
             self._creating = name
-            self.ground.effects.append(effects.CreateAccount(self, name, password))
+            self.context.effects.append(effects.CreateAccount(self, name, password))
         else:
             self.waiting = True
-            self.ground.effects.append(effects.CheckPassword(self, name, password))
+            self.context.effects.append(effects.CheckPassword(self, name, password))
 
     def _refuse(self, reason: str) -> None:
         """#2."""
@@ -127,7 +127,7 @@ class TankSession(JsonConversation):
             self.close(f"{FAILURES_MAX} logins failed")
 
     def account_created(self, status: int, now: float) -> None:
-        """See `effects.Conversing`."""
+        """See `effects.Requester`."""
         if status == ACCOUNT_CREATED:
             self._identified(self._creating, now)
         else:
@@ -135,7 +135,7 @@ class TankSession(JsonConversation):
             self.resume(now)
 
     def password_checked(self, name: str, ok: bool | None, now: float) -> None:
-        """See `effects.Conversing`."""
+        """See `effects.Requester`."""
         if ok:
             self._identified(name, now)
         else:
@@ -146,7 +146,7 @@ class TankSession(JsonConversation):
         """It is they: may they come in, and what do they have?"""
 
         def known(conduct: Conduct, now: float) -> None:
-            if conduct.banned_until > self.ground.utc(now):
+            if conduct.banned_until > self.context.utc(now):
                 self._refuse("banned")
                 self.resume(now)
                 return
@@ -168,7 +168,7 @@ class TankSession(JsonConversation):
 
     def come_in(self, profile: Profile, now: float) -> None:
         """#3."""
-        self.ground.known(self.address)
+        self.context.known(self.address)
         self.name = profile.name
         self._deadline.cancel()
         self.service.welcome(self, profile, now)
@@ -190,10 +190,10 @@ class TankSession(JsonConversation):
     def _ticket(self, _message: dict[str, Any], rid: Any, _now: float) -> None:
         self.waiting = True
         self._ticket_rid = rid
-        self.ground.effects.append(effects.IssueTicket(self))
+        self.context.effects.append(effects.IssueTicket(self))
 
     def ticket_issued(self, ticket: str, now: float) -> None:
-        """See `effects.Conversing`."""
+        """See `effects.Requester`."""
         answer = {"token": ticket} if ticket else {"reponse": "no", "reason": "busy"}
         self.say(answer | {"crid": self._ticket_rid})
         self.resume(now)
@@ -213,7 +213,7 @@ class TankSession(JsonConversation):
             reason = "unknown map"
         elif tank not in profile.tanks:
             reason = "tank not owned"
-        elif self.service.stopping or self.ground.read_only:
+        elif self.service.stopping or self.context.read_only:
             reason = "closed"
         else:
             reason = battle.refusal(self.name)
@@ -235,7 +235,7 @@ class TankSession(JsonConversation):
 
     @handles(messages.LIST)
     def _list(self, _message: dict[str, Any], rid: Any, _now: float) -> None:
-        self.ground.turn.spent += CREATION
+        self.context.flush_set.spent += CREATION
         tanks = {name: tank.json() for name, tank in TANKS.items()}
         self.say({"availablemap": self.service.maps(), "tanks": tanks, "crid": rid})
 
@@ -244,7 +244,7 @@ class TankSession(JsonConversation):
         profile = self._own()
         if self.battle is not None:
             reason = "on a map"
-        elif self.ground.read_only:
+        elif self.context.read_only:
             reason = "the server's disk is full"
         else:
             reason = self.service.economy.buy(profile, message["tank"], now)
@@ -292,7 +292,7 @@ class TankSession(JsonConversation):
             self._block(rid, "not on a map")
             return
         self.service.counters["messages"] += 1
-        self.ground.turn.spent += WEIGHED * len(text)
+        self.context.flush_set.spent += WEIGHED * len(text)
         wrong = self._listener.hears(text, now)
         weight = self.service.words.weigh(text)
         if weight == SERIOUS:
@@ -301,7 +301,7 @@ class TankSession(JsonConversation):
             self._block(rid, wrong or "language")
         else:
             told = {"player": self.name, "message": text}
-            self.battle.relay.put(line(told), self.outbox)
+            self.battle.broadcast.publish(line(told), self.send_queue)
             self.say(told | {"crid": rid})
 
     def _block(self, rid: Any, reason: str, **more: bool) -> None:
@@ -309,7 +309,7 @@ class TankSession(JsonConversation):
         self.say({"message blocked": True, "reason": reason, **more, "crid": rid})
 
     def _warn(self, rid: Any, now: float) -> None:
-        too_many = self.conduct.warn(self.ground.utc(now))
+        too_many = self.conduct.warn(self.context.utc(now))
         self.service.remember(self.name, self.conduct, now)
         if too_many:
             self._block(rid, "language", kick=True)

@@ -1,4 +1,5 @@
-"""What browsers are given: `static/client` is the JavaScript client, a package of its own for npm.
+"""The web port: health, metrics, lists, pictures, and what browsers are given (`static`).
 
-Only data: nothing here is imported by the server. Counterpart: `client`, the Python client.
+`static/client` is the JavaScript client, a package of its own for npm; the Python counterpart is
+`polypaint.client`.
 """

@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from polypaint import connect, connect_matches, connect_tanks
 from polypaint.bots import puissance4 as bot
 from polypaint.client.tanks import TankRefused
-from polypaint.recovery import recover
+from polypaint.runtime.recovery import recover
 from polypaint.store import Store
 from polypaint.store.folder import DataFolder
 from polypaint.store.mongo import MongoStore

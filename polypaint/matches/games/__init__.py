@@ -2,7 +2,7 @@
 
 Games of others come through the entry-point group `polypaint.games`; docs/games.md writes one.
 
-Must never import a role. Counterpart: `matches/table.py` runs games.
+Must never import a role. Counterpart: `matches/match_server.py` runs games.
 """
 
 from abc import ABC, abstractmethod
@@ -24,7 +24,7 @@ class NotYourTurn(Refused):
 
 
 @dataclass(frozen=True, slots=True)
-class Studio:
+class GameLobby:
     """A paint lobby that a game wants to have. painter: who alone may draw in it; None: nobody.
 
     keep: shall it stay when the match is over? round: when it changes, the canvas is cleared.
@@ -109,7 +109,7 @@ class Game(ABC):
     def tick(self, now_ms: int) -> None:  # noqa: B027
         """Time has come for what happens by itself."""
 
-    def studio(self) -> Studio | None:
+    def game_lobby(self) -> GameLobby | None:
         """The paint lobby that goes with the match, as it should be now."""
         return None
 

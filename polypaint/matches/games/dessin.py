@@ -9,7 +9,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
 from polypaint.errors import Refused
-from polypaint.matches.games import Game, Studio
+from polypaint.matches.games import Game, GameLobby
 
 if TYPE_CHECKING:
     from random import Random
@@ -52,7 +52,7 @@ class Dessin(Game):
             self._words += random.sample(words, len(words))
         self._painters: list[str] = self.seats * self._rounds
         self._points = dict.fromkeys(self.seats, 0)
-        self._turn = 0
+        self._flush_set = 0
         self._began_ms = self._seen_ms = 0
         self._found: list[str] = []
         self._last: dict[str, str] | None = None
@@ -95,8 +95,8 @@ class Dessin(Game):
         """See `Game`."""
         self._seen_ms = now_ms
         painted = player == self._painter
-        before = self._painters[: self._turn]
-        after = [name for name in self._painters[self._turn :] if name != player]
+        before = self._painters[: self._flush_set]
+        after = [name for name in self._painters[self._flush_set :] if name != player]
         super().leave(player, now_ms)
         self._points.pop(player)
         if player in self._found:
@@ -106,7 +106,7 @@ class Dessin(Game):
         self._painters = before + after
         if painted:
             self._last = {"dessinateur": player, "mot": self._word}
-            self._words.pop(self._turn)
+            self._words.pop(self._flush_set)
             self._begin(now_ms)
         else:
             self._maybe_next(now_ms)
@@ -127,7 +127,7 @@ class Dessin(Game):
         word = "" if over else self._word
         knows = viewer is not None and (viewer in self._found or viewer == self._painter)
         return {
-            "tour": min(self._turn + 1, len(self._painters)),
+            "tour": min(self._flush_set + 1, len(self._painters)),
             "tours": len(self._painters),
             "dessinateur": None if over else self._painter,
             "mot": word if knows and not over else None,
@@ -138,19 +138,19 @@ class Dessin(Game):
             "dernier": self._last,
         }
 
-    def studio(self) -> Studio | None:
+    def game_lobby(self) -> GameLobby | None:
         """See `Game`: only who draws may draw."""
         painter = None if self.results is not None else self._painter
-        return Studio(painter, self._keep, self._turn)
+        return GameLobby(painter, self._keep, self._flush_set)
 
     # ------------------------------------------------------------ turns
     @property
     def _painter(self) -> str:
-        return self._painters[min(self._turn, len(self._painters) - 1)]
+        return self._painters[min(self._flush_set, len(self._painters) - 1)]
 
     @property
     def _word(self) -> str:
-        return self._words[min(self._turn, len(self._words) - 1)]
+        return self._words[min(self._flush_set, len(self._words) - 1)]
 
     def _maybe_next(self, now_ms: int) -> None:
         """Has everybody found it?"""
@@ -159,13 +159,13 @@ class Dessin(Game):
 
     def _next(self, now_ms: int) -> None:
         self._last = {"dessinateur": self._painter, "mot": self._word}
-        self._turn += 1
+        self._flush_set += 1
         self._begin(now_ms)
 
     def _begin(self, now_ms: int) -> None:
         self._found = []
         self._began_ms = now_ms
-        if self._turn < len(self._painters):
+        if self._flush_set < len(self._painters):
             return
         best = max(self._points.values())
         leaders = [name for name, points in self._points.items() if points == best]

@@ -1,0 +1,1 @@
+"""Who somebody is: names, accounts, presence, tickets, the order of password checks. Pure."""

@@ -1,0 +1,1 @@
+"""What carries the services out on an event loop: server, flusher, effects, recovery, logs."""

@@ -1,0 +1,299 @@
+"""The web port: health, metrics, lists; and the way in for WebSockets.
+
+Counterparts: `http_protocol.py` speaks HTTP, `websocket.py` takes over upgraded connections,
+`pictures.py` has the pictures of drawings.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from functools import partial
+from itertools import islice
+from typing import Any, Final, Protocol
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from polypaint.errors import StoreError
+from polypaint.identity.accounts import is_name
+from polypaint.matches.service import MatchService
+from polypaint.matches.stats import RANKED_MAX, player_json, ranking_json
+from polypaint.net.connection import ConnectionHost, Endpoint
+from polypaint.net.http_protocol import HttpProtocol, HttpServer
+from polypaint.net.websocket import WebSockets
+from polypaint.tanks.maps import MAPS, Map
+from polypaint.web import pictures
+from polypaint.web.auth import caller
+
+COUNTED: Final = {
+    "requests": "HTTP requests answered.",
+    "errors": "HTTP requests that failed for a mistake of the server's.",
+    "refused": "HTTP connections and heads that were refused.",
+    "slow": "HTTP readers closed because they took nothing.",
+}
+LISTED_MAX: Final = 1000
+"""Drawings in one list: those that were drawn in last."""
+KEPT_S: Final = 0.25
+"""How long an answer that costs something is given again to whoever asks."""
+QUESTIONS_MAX: Final = 2
+"""That the store is asked at the same time."""
+STORE_S: Final = 2.0
+
+
+class Store(Protocol):
+    """What the pages ask of the store, see `store.Store`."""
+
+    async def record(self, player: str) -> Any:
+        """A player's totals and history."""
+
+    async def ranking(self, limit: int) -> Any:
+        """The players with most wins."""
+
+    async def password_hash(self, name: str) -> bytes | None:
+        """What an account's password is checked against."""
+
+
+class Flusher(Protocol):
+    """What the pages ask of the flush, see `flush.Flusher`."""
+
+    @property
+    def trouble(self) -> str:
+        """Why the journal cannot be written; empty when it can."""
+
+
+class AppServices(pictures.AppServices, Protocol):
+    """What the pages need of the server: `server.Server`."""
+
+    matches: MatchService
+    registry: CollectorRegistry
+    ready: bool
+    stopping: bool
+
+    @property
+    def store(self) -> Store:
+        """Where results are."""
+
+    @property
+    def flusher(self) -> Flusher:
+        """What journals."""
+
+
+class Pages:
+    """Every HTTP endpoint."""
+
+    def __init__(self, services: AppServices) -> None:
+        self.pictures = pictures.Pictures(services)
+        self._services = services
+        self._maps: dict[tuple[str, Callable[[Map], bytes]], bytes] = {}
+        self._questions = asyncio.Semaphore(QUESTIONS_MAX)
+        self._kept: dict[str, tuple[float, Response]] = {}
+
+    def app(self, endpoints: Iterable[str]) -> Starlette:
+        """The ASGI application. rooms: names of those that have a WebSocket."""
+        self._websockets = [f"/ws/{name}" for name in endpoints]
+        canvas = "/api/lobbies/{name:path}/canvas.{kind}"
+        return Starlette(
+            routes=[
+                Route("/", self.index),
+                Route("/healthz", self.healthz),
+                Route("/readyz", self.readyz),
+                Route("/metrics", self.metrics),
+                Route("/api/lobbies", self.lobbies),
+                Route("/api/matches", self.open_matches),
+                Route("/api/players", self.ranking),
+                Route("/maps/{name}-mask.png", self.map_mask),
+                Route("/maps/{name}.png", self.map_image),
+                Route("/api/players/{name:path}", self.player),
+                Route(canvas, self.pictures.show, methods=["GET"]),
+                Route(canvas, self.pictures.replace, methods=["PUT"]),
+                Route("/ws/{name:path}", self.no_websocket),
+            ]
+        )
+
+    async def index(self, _request: Request) -> Response:
+        """What stands where."""
+        return JSONResponse(
+            {
+                "server": "polypaint-fast",
+                "websocket": self._websockets,
+                "maps": [f"/maps/{name}.png" for name in MAPS],
+                "lobbies": "/api/lobbies",
+                "matches": "/api/matches",
+                "players": ["/api/players", "/api/players/{name}"],
+                "canvas": "/api/lobbies/{name}/canvas.png|.svg|.json",
+                "health": ["/healthz", "/readyz", "/metrics"],
+            }
+        )
+
+    async def healthz(self, _request: Request) -> Response:
+        """The process runs."""
+        return PlainTextResponse("ok\n")
+
+    async def readyz(self, _request: Request) -> Response:
+        """The process can do its work; or why it cannot."""
+        why = (
+            "stopping"
+            if self._services.stopping
+            else "starting"
+            if not self._services.ready
+            else ""
+        )
+        if not why and self._services.context.read_only:
+            trouble = self._services.flusher.trouble or "no room on the disk"
+            why = f"drawings are read-only: {trouble}"
+        if not why:
+            try:
+                async with asyncio.timeout(STORE_S):
+                    await self._services.store.password_hash("")
+            except (StoreError, TimeoutError):
+                why = "the store does not answer"
+        if why:
+            return PlainTextResponse(f"not ready: {why}\n", 503)
+        return PlainTextResponse("ready\n")
+
+    async def metrics(self, _request: Request) -> Response:
+        """For Prometheus."""
+
+        async def made() -> Response:
+            text = generate_latest(self._services.registry)
+            return Response(text, media_type=CONTENT_TYPE_LATEST)
+
+        return await self._keep("metrics", made)
+
+    async def no_websocket(self, request: Request) -> Response:
+        """A WebSocket's address, asked for without the upgrade; or one that is none."""
+        if request.url.path not in self._websockets:
+            known = ", ".join(self._websockets)
+            return PlainTextResponse(f"There is no WebSocket here; try {known}.\n", 404)
+        text = "This is a WebSocket: send `Connection: Upgrade` and `Upgrade: websocket`.\n"
+        headers = {"Connection": "Upgrade", "Upgrade": "websocket"}
+        return PlainTextResponse(text, 426, headers)
+
+    async def lobbies(self, request: Request) -> Response:
+        """The drawings with people at them, as far as they are the caller's business.
+
+        A private one is shown to its owner; who is at a drawing, to accounts that may enter it;
+        a passcode, to nobody.
+        """
+        name = await caller(request, self._services.effect_runner)
+        if name:
+            return self._listing(name)
+
+        async def made() -> Response:
+            return self._listing("")
+
+        return await self._keep("lobbies", made)
+
+    def _listing(self, name: str) -> Response:
+        visible = (
+            lobby
+            for lobby in self._services.paint.directory
+            if lobby.info.protection != "private" or lobby.info.owner == name
+        )
+        shown = []
+        for lobby in islice(visible, LISTED_MAX):
+            entry: dict[str, Any] = lobby.info.json(show_passcode=False)
+            if name and (name in lobby.members or lobby.info.admits(name, "")):
+                entry["Clients"] = list(lobby.members)
+            shown.append(entry)
+        return JSONResponse(shown)
+
+    async def _keep(self, what: str, make: Callable[[], Awaitable[Response]]) -> Response:
+        """An answer that is the same for everybody, made once in a while."""
+        now = self._services.now()
+        made_at, response = self._kept.get(what, (float("-inf"), None))
+        if response is None or now - made_at > KEPT_S:
+            response = await make()
+            if response.status_code == 200:
+                self._kept[what] = now, response
+        return response
+
+    async def open_matches(self, _request: Request) -> Response:
+        """The public matches that one can join."""
+        listing = self._services.matches.manager.listing()
+        return Response(b'{"parties":%b}' % listing, media_type="application/json")
+
+    async def ranking(self, _request: Request) -> Response:
+        """The players with most victories."""
+
+        async def made() -> Response:
+            return await self._stored(
+                partial(self._services.store.ranking, RANKED_MAX), ranking_json
+            )
+
+        return await self._keep("ranking", made)
+
+    async def player(self, request: Request) -> Response:
+        """What a player has done."""
+        name = request.path_params["name"]
+        if not is_name(name):
+            return PlainTextResponse("A name has 1-64 bytes of plain text.\n", 404)
+        return await self._stored(partial(self._services.store.record, name), player_json)
+
+    async def map_mask(self, request: Request) -> Response:
+        """Where a map's walls are."""
+        return await self._map(request, Map.mask_png)
+
+    async def map_image(self, request: Request) -> Response:
+        """What a map looks like."""
+        return await self._map(request, Map.image_png)
+
+    async def _map(self, request: Request, draw: Callable[[Map], bytes]) -> Response:
+        name = request.path_params["name"]
+        if name not in MAPS:
+            return PlainTextResponse("There is no such map.\n", 404)
+        picture = self._maps.get((name, draw))
+        if picture is None:
+            picture = await asyncio.get_running_loop().run_in_executor(
+                self._services.effect_runner.renderer, draw, MAPS[name]
+            )
+            self._maps[name, draw] = picture
+        return Response(picture, media_type="image/png", headers={"Cache-Control": "max-age=3600"})
+
+    async def _stored(
+        self, ask: Callable[[], Awaitable[Any]], shown: Callable[[Any], Any]
+    ) -> Response:
+        async with self._questions:  # the store has logins to answer, too
+            try:
+                return JSONResponse(shown(await ask()))
+            except StoreError:
+                return PlainTextResponse("The store does not answer; try again later.\n", 503)
+
+
+class _Counters(Collector):
+    """What the web port counts, for Prometheus."""
+
+    def __init__(self, server: HttpServer) -> None:
+        self._server = server
+
+    def collect(self) -> Iterator[Metric]:
+        """See `prometheus_client.registry.Collector`."""
+        for name, says in COUNTED.items():
+            value = self._server.counters[name]
+            yield CounterMetricFamily(f"polypaint_http_{name}", says, value=value)
+        yield GaugeMetricFamily(
+            "polypaint_http_connections",
+            "Open HTTP connections; those that became WebSockets are none.",
+            value=self._server.connections,
+        )
+
+
+def web_port(
+    services: AppServices, host: ConnectionHost, endpoints: dict[str, Endpoint]
+) -> tuple[Callable[[], HttpProtocol], Callable[[], Awaitable[None]]]:
+    """(makes the protocol of a new connection, ends what is under way) for the web port."""
+    pages = Pages(services)
+    websockets = WebSockets(host)
+    upgrade = websockets.take_over
+    server = HttpServer(pages.app(endpoints), services, endpoints, upgrade, pages.pictures.close)
+
+    async def finish() -> None:
+        await server.close()
+        await websockets.close()
+
+    services.registry.register(_Counters(server))
+    return server.connection, finish

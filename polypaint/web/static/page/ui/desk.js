@@ -48,7 +48,7 @@ export class Desk {
   panels = new Panels();
   /** Where the surface draws. */
   host = h("div", { class: "host" });
-  element = h("div", { class: "desk" });
+  element = h("main", { class: "desk" });
 
   /** @param {Entered} entered */
   constructor({ client, drawing, session, info, passcode }) {

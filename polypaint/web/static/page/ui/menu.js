@@ -99,7 +99,9 @@ function move(menu, key) {
   const at = items.findIndex((each) => each === document.activeElement);
   const next = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: -1 }[key];
   if (next === undefined) return false;
-  items.at(next % items.length)?.focus();
+  const chosen = items.at(next % items.length);
+  for (const each of items) each.tabIndex = each === chosen ? 0 : -1;
+  chosen?.focus();
   return true;
 }
 

@@ -96,7 +96,7 @@ function swatch(surface, value, label) {
  */
 function slider(label, min, max, changed) {
   const input = h("input", { type: "range", min, max, step: 1, "aria-label": label });
-  const shown = h("output", { class: "value" });
+  const shown = h("span", { class: "value", "aria-hidden": "true" });
   input.addEventListener("input", () => changed(input.valueAsNumber));
   const name = h("span", { class: "label", "aria-hidden": "true" }, label);
   return {

@@ -23,6 +23,7 @@ export class People {
   #places = new Map();
   #list = h("ul", { class: "crowd", role: "list", "aria-label": t("people") });
   #detail = h("ul", { class: "rows", role: "list", "aria-label": t("whoIsHere") });
+  #count = h("span", { class: "number", "aria-hidden": "true" });
   #desk;
 
   /** @param {Desk} desk */
@@ -30,6 +31,7 @@ export class People {
     this.#desk = desk;
     const { drawing, panels, session } = desk;
     this.button = panels.add("people", t("whoIsHere"), "people", [this.#detail], () => this.#show());
+    this.button.append(this.#count);
     this.element = h("div", { class: "people" }, this.#list, this.button);
     drawing.on("people", (/** @type {Person[]} */ all) => this.update(all));
     drawing.on("pointer", (/** @type {{ name: string, x: number, y: number }} */ { name, x, y }) => {
@@ -54,7 +56,7 @@ export class People {
       ),
     );
     fill(this.#list, ...circles);
-    this.button.dataset["count"] = String(all.length);
+    this.#count.textContent = String(all.length);
     this.#show();
   }
 

@@ -26,7 +26,7 @@ export function history(surface) {
 /** @param {Surface} surface */
 export function zoom(surface) {
   const out = iconButton("minus", t("zoomOut"), () => surface.zoomOut());
-  const shown = h("output", { class: "percent", "aria-label": t("zoom") });
+  const shown = h("span", { class: "percent" });
   const closer = iconButton("plus", t("zoomIn"), () => surface.zoomIn());
   const fit = iconButton("fit", t("fit"), () => surface.fit());
   const update = () => {

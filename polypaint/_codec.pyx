@@ -3,10 +3,10 @@
 """The hot path: bytes of a connection -> packets -> numpy, and packets -> bytes for many peers.
 
     FrameDecoder   any chunking of a byte stream -> whole packets
-    Codec      a table of layouts -> check, decode and encode the data of every packet type
+    Codec          a table of layouts -> check, decode and encode the data of every packet type
     Broadcast      what the members of one lobby say in one turn of the loop, each packet once
-    SendQueue     what one peer has still to be sent: private packets, its share of a Broadcast, in order
-    FlushSet       the broadcasts and send_queues that have something new; seal, (commit the journal), release
+    SendQueue      what one peer has still to be sent: private packets, its share of a Broadcast
+    FlushSet       the broadcasts and queues that have something new: seal, journal, release
 
 A packet (little endian): u16 size · u8 type · u32 date · u8 length N · N bytes of name · data.
 
@@ -14,8 +14,9 @@ LIFETIME. Arrays that `Codec.decode` returns are views of the packet (a `bytes` 
 keep alive): no copy is made, and they are read-only and may be unaligned. The exception is numbers
 that the sender wrote as f32: these are converted, into an array of their own.
 
-LIMITS. A packet has 8…65535 bytes. A FrameDecoder holds at most one incomplete packet (65534 bytes).
-A Broadcast is emptied every turn. What an SendQueue holds is bounded by its owner, who watches `queued`.
+LIMITS. A packet has 8…65535 bytes. A FrameDecoder holds at most one incomplete packet (65534
+bytes). A Broadcast is emptied every turn. What a SendQueue holds is bounded by its owner, who
+watches `queued`.
 
 Bounds checks are off in this file. Every read from a packet stands behind an explicit check of the
 packet's length: `_frame` for the header, the first lines of `_check` for the data.
@@ -908,7 +909,7 @@ cdef extern from "<sys/socket.h>" nogil:
 
 cdef enum:
     GAPS = 64           # pieces of one sendmsg; who spoke more often gets a copy
-    COPIES = 16         # bytes that are copied to one peer in a unit of work, see `engine/budget.py`
+    COPIES = 16         # bytes copied to one peer in a unit of work, see `engine/budget.py`
 
 cdef struct Target:     # plain memory, so that sockets are written without the GIL
     int fd
@@ -1002,7 +1003,7 @@ cdef class Subscription:
     cdef Broadcast broadcast
     cdef SendQueue send_queue
     cdef size_t cursor                   # bytes of the broadcast's turn that are dealt with
-    cdef int64_t spoke                   # the broadcast's turn in which this peer last said something
+    cdef int64_t spoke                   # the broadcast's turn in which this peer last spoke
 
     def __cinit__(self, Broadcast broadcast not None, SendQueue send_queue not None):
         self.broadcast = broadcast
@@ -1171,7 +1172,7 @@ cdef class Broadcast:
             if target.sent < <ssize_t>target.total:
                 subscription = <Subscription>target.subscription
                 send_queue = subscription.send_queue
-                send_queue.direct = False      # the rest begins inside a packet: nothing may be drop_broadcasts
+                send_queue.direct = False  # the rest begins inside a packet: nothing is dropped
                 if target.framed != NULL:
                     send_queue.rest = target.framed[target.sent:target.total]
                     send_queue._stage(b"", 0)
@@ -1252,8 +1253,8 @@ cdef class SendQueue:
     """What one peer has still to be sent, in the order in which it came to be.
 
     Three kinds of things stand in the queue: private bytes; bytes relayed in a lobby or a channel,
-    which `drop_broadcasts` may drop because a replay of the canvas can take their place; and calls, made when
-    everything before them has been taken. Sizes are in bytes.
+    which `drop_broadcasts` may drop because a replay of the canvas can take its place; and calls,
+    made when everything before them has been taken. Sizes are in bytes.
 
     A peer is attached to one lobby, whose packets and its private ones keep their order, and
     subscribed to any number of channels.
@@ -1334,7 +1335,7 @@ cdef class SendQueue:
         self.queued += PyBytes_GET_SIZE(data)
 
     def attach(self, Broadcast broadcast not None):
-        """From now on get what is put into this lobby's broadcast, and no more of the last one's."""
+        """From now on get what is put into this lobby's broadcast, no more of the last one's."""
         self.detach()
         self.lobby = Subscription(broadcast, self)
         broadcast.subscriptions[self.id] = self.lobby

@@ -5,6 +5,7 @@
 
 import { ConnectionClosed, PolypaintError, Refused } from "../../client/errors.js";
 import { rgbaOf } from "./ink.js";
+import { colourOfName } from "./people.js";
 
 /** @import { Loose } from "../../client/codec.js" */
 /** @import { Drawing } from "../../client/drawing.js" */
@@ -50,6 +51,8 @@ export class Board {
   colour = "#1b1d21";
   width = 4;
   opacity = 1;
+  /** Of people, as the server gives them. @type {Map<string, string>} */
+  colours = new Map();
   #owner;
 
   /**
@@ -69,6 +72,11 @@ export class Board {
     this.painter = painter;
     this.overlay = overlay;
     this.#owner = owner;
+  }
+
+  /** @param {string} name of somebody; the colour that is theirs */
+  colourOf(name) {
+    return this.colours.get(name) ?? colourOfName(name);
   }
 
   /** The colour that is chosen. */

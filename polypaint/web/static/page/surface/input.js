@@ -21,7 +21,8 @@ import { Gestures } from "./gestures.js";
  */
 
 /**
- * start … abort as in `Actions`, with samples. hover: a pointer that is not down.
+ * start … abort as in `Actions`, with samples. hover: a pointer that is not down. used: a pointer
+ * comes down.
  *
  * @typedef {Object} Drawer
  * @property {(as: "tool" | "eraser", sample: Sample) => void} start
@@ -29,6 +30,7 @@ import { Gestures } from "./gestures.js";
  * @property {() => void} finish
  * @property {() => void} abort
  * @property {(sample: Sample | null) => void} hover
+ * @property {() => void} used
  */
 
 /** @typedef {Omit<Actions, "start" | "finish" | "abort">} ViewActions */
@@ -114,6 +116,7 @@ export class Input {
   #down(event) {
     const { pointerId, pointerType, button, width, height, timeStamp } = event;
     this.#root.focus({ preventScroll: true });
+    this.#drawer.used();
     event.preventDefault();
     const sample = (this.#sample = this.#sampleOf(event, this.#root.getBoundingClientRect()));
     const size = Math.max(width, height);

@@ -9,7 +9,7 @@ import { Cutout } from "./cutout.js";
 import { TileGrid } from "./tiles.js";
 
 /** @import { Drawing } from "../../client/drawing.js" */
-/** @import { PixelCanvas } from "../../client/pixels.js" */
+/** @import { Floating, PixelCanvas } from "../../client/pixels.js" */
 /** @import { Raster } from "../../client/raster.js" */
 /** @import { Box } from "./boxes.js" */
 /** @import { Tile } from "./tiles.js" */
@@ -50,6 +50,8 @@ function onWhite(pixel) {
 export class PixelPainter {
   /** @type {Map<string, Cutout>} */
   #cutouts = new Map();
+  /** Where they will be, before the server has said so. @type {Map<string, Pick<Floating, "target" | "angle">>} */
+  #ahead = new Map();
   /** @type {Raster | null} */
   #raster = null;
   #grid = new TileGrid(TILE, 1, true);
@@ -101,17 +103,25 @@ export class PixelPainter {
         this.#cutouts.set(author, cutout);
         this.#grid.element.append(cutout.element);
       }
-      cutout.place(part);
+      cutout.place({ ...part, ...this.#ahead.get(author) });
     }
   }
 
   /**
-   * What somebody has cut out, as it is shown; null when there is nothing.
+   * Show what somebody has cut out in another place; null: where it is.
    *
    * @param {string} author
+   * @param {Pick<Floating, "target" | "angle"> | null} ahead
    */
-  cutout(author) {
-    return this.#cutouts.get(author) ?? null;
+  showAt(author, ahead) {
+    if (ahead) this.#ahead.set(author, ahead);
+    else this.#ahead.delete(author);
+    this.#syncCutouts();
+  }
+
+  /** A filter has changed the pixels that somebody has cut out. @param {string} author */
+  filtered(author) {
+    this.#cutouts.get(author)?.repaint();
   }
 
   /** The view has changed. */

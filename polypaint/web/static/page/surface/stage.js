@@ -59,6 +59,22 @@ export class Stage {
     return true;
   }
 
+  /**
+   * Call when the surface may have another size, or another resolution.
+   *
+   * @param {() => void} sized
+   * @returns {() => void} ends it
+   */
+  onSized(sized) {
+    const observer = new ResizeObserver(sized);
+    observer.observe(this.#host);
+    globalThis.addEventListener("resize", sized);
+    return () => {
+      observer.disconnect();
+      globalThis.removeEventListener("resize", sized);
+    };
+  }
+
   /** Put the paper where the view says. */
   place() {
     const { left, top, zoom, paper } = this.#view;

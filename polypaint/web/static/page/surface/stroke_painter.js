@@ -101,16 +101,18 @@ export class StrokePainter {
     this.#grid.invalidate(shapeOf(stroke).box);
   }
 
-  /**
-   * Do not paint these strokes; paint those again that were hidden before.
-   *
-   * @param {Iterable<Stroke>} strokes
-   */
+  /** Do not paint these strokes for now. @param {Iterable<Stroke>} strokes */
   hide(strokes) {
-    const hidden = new Set(strokes);
-    for (const stroke of hidden) if (!this.#hidden.has(stroke)) this.#invalidate(stroke);
-    for (const stroke of this.#hidden) if (!hidden.has(stroke)) this.#invalidate(stroke);
-    this.#hidden = hidden;
+    for (const stroke of strokes) {
+      if (this.#hidden.has(stroke)) continue;
+      this.#hidden.add(stroke);
+      this.#invalidate(stroke);
+    }
+  }
+
+  /** Paint them again, those that are still there. @param {Iterable<Stroke>} strokes */
+  unhide(strokes) {
+    for (const stroke of strokes) if (this.#hidden.delete(stroke)) this.#invalidate(stroke);
   }
 
   /** The view has changed. @param {number} now milliseconds */

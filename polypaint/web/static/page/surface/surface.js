@@ -4,25 +4,23 @@
  */
 
 import { Emitter } from "../../client/emitter.js";
+import { RESET_CANVAS, RESIZE_CANVAS_INT } from "../../client/packets.js";
 import { Board } from "./board.js";
-import { Input } from "./input.js";
+import { Frames } from "./frames.js";
+import { Hands } from "./hands.js";
 import { LiveInk } from "./live_ink.js";
+import { Others } from "./others.js";
+import { Overlay } from "./overlay.js";
+import { PixelEditor } from "./pixel_editor.js";
 import { PixelPainter } from "./pixel_painter.js";
 import { Stage } from "./stage.js";
+import { StrokeEditor } from "./stroke_editor.js";
 import { StrokePainter } from "./stroke_painter.js";
-import { Brush } from "./tools/brush.js";
-import { Pen } from "./tools/pen.js";
 import { View, zoomStep } from "./view.js";
 
 /** @import { Drawing } from "../../client/drawing.js" */
-/** @import { Place, Tool } from "./board.js" */
-/** @import { Sample } from "./input.js" */
+/** @import { Point } from "./boxes.js" */
 
-/** Time for painting in one frame. */
-const FRAME_MS = 9;
-/** How near a pointer must come to what it means, in CSS pixels. */
-const REACH = 5;
-const REACH_TOUCH = 14;
 const COLOUR = /^#[0-9a-f]{6}$/i;
 
 /**
@@ -45,96 +43,101 @@ const COLOUR = /^#[0-9a-f]{6}$/i;
  * @extends {Emitter<{ change: [], refused: [string] }>}
  */
 export class Surface extends Emitter {
-  #drawing;
   #view = new View();
+  /** @type {ToolName} */
+  #tool;
+  /** The one before, to which picking a colour goes back. @type {ToolName} */
+  #before;
+  #penFirst = false;
+  #touch;
+  #fitted = false;
+  #changed = false;
+  #destroyed = false;
   #stage;
   #painter;
   #live;
   #board;
-  #input;
-  /** @type {Map<ToolName, Tool>} */
-  #tools;
-  /** @type {ToolName} */
-  #tool;
-  /** What the gesture that is under way is for. @type {Tool | null} */
-  #using = null;
-  #penFirst = false;
-  #touch;
-  #frame = 0;
-  #fitted = false;
-  #changed = false;
-  #destroyed = false;
-  /** @type {(() => void)[]} */
-  #ends = [];
+  #overlay;
+  #editor;
+  #frames;
+  #others;
+  #hands;
+  #endListening;
 
   /**
    * @param {HTMLElement} host
    * @param {Drawing} drawing
    * @param {SurfaceOptions} options
    */
-  constructor(host, drawing, { name, touch = "auto", margins }) {
+  constructor(host, drawing, { name, reduced = false, touch = "auto", margins }) {
     super();
-    if (margins) this.#view.margins = margins;
-    this.#drawing = drawing;
+    const view = this.#view;
+    if (margins) view.margins = margins;
+    const pixels = drawing.canvas.mode === "pixel";
     this.#touch = touch;
-    this.#stage = new Stage(host, this.#view);
-    const stage = this.#stage;
-    const Painter = drawing.canvas.mode === "pixel" ? PixelPainter : StrokePainter;
-    this.#painter = new Painter(drawing, this.#view, stage.paper);
-    this.#live = new LiveInk(stage.upper, stage.lower);
-    const owner = {
+    this.#stage = new Stage(host, view);
+    const { upper, lower, paper, overlay } = this.#stage;
+    this.#painter = pixels
+      ? new PixelPainter(drawing, view, paper)
+      : new StrokePainter(drawing, view, paper);
+    this.#live = new LiveInk(upper, lower);
+    this.#frames = new Frames(drawing, this.#painter, this.#live, () => this.#synced());
+    this.#board = new Board(drawing, name, view, this.#live, this.#painter, overlay, {
       changed: () => this.#say(),
-      refused: (/** @type {string} */ text) => this.emit("refused", text),
-      frame: () => this.#requestFrame(),
-      picked: (/** @type {string} */ colour) => void (this.colour = colour),
-    };
-    const { overlay } = stage;
-    this.#board = new Board(drawing, name, this.#view, this.#live, this.#painter, overlay, owner);
-    this.#tools = this.#makeTools();
-    this.#tool = this.#pixels ? "brush" : "pen";
-    this.#input = new Input(stage.root, this.#drawer(), this.#viewActions());
+      refused: (text) => this.emit("refused", text),
+      frame: () => this.#frames.refresh(),
+      picked: (colour) => this.#picked(colour),
+    });
+    this.#overlay = new Overlay(overlay, view);
+    this.#editor = pixels
+      ? new PixelEditor(this.#board, this.#overlay)
+      : new StrokeEditor(this.#board, this.#overlay);
+    this.#others = new Others(this.#board, reduced);
+    this.#tool = this.#before = this.#editor.first;
+    this.#hands = new Hands(this.#stage, view, this.#handActions());
+    this.#hands.use(this.#editor.tools.get(this.#tool) ?? null);
     this.#touchChanged();
-    this.#useCursor();
-    this.#listen(host);
-  }
-
-  get #pixels() {
-    return this.#painter instanceof PixelPainter;
-  }
-
-  /** @returns {Map<ToolName, Tool>} */
-  #makeTools() {
-    const board = this.#board;
-    if (this.#pixels) {
-      return new Map([
-        ["brush", new Brush(board, false)],
-        ["eraser", new Brush(board, true)],
-      ]);
-    }
-    return new Map([["pen", new Pen(board, () => {})]]);
-  }
-
-  /** @param {HTMLElement} host */
-  #listen(host) {
-    const sized = new ResizeObserver(() => this.#measured());
-    sized.observe(host);
-    const window = globalThis;
-    const moved = () => this.#measured(); // also when it moves to a screen of another resolution
-    window.addEventListener("resize", moved);
-    this.#ends.push(
-      () => sized.disconnect(),
-      () => window.removeEventListener("resize", moved),
-      this.#drawing.on("canvas", () => this.#requestFrame()),
-    );
+    this.#endListening = this.#stage.onSized(() => this.#measured());
     this.#measured();
   }
 
   destroy() {
     this.#destroyed = true;
-    cancelAnimationFrame(this.#frame);
-    for (const end of this.#ends) end();
-    this.#input.destroy();
+    this.#endListening();
+    this.#frames.stop();
+    this.#editor.destroy();
+    this.#others.destroy();
+    this.#hands.destroy();
     this.#stage.remove();
+  }
+
+  #handActions() {
+    return {
+      /** @param {"tool" | "eraser"} as */
+      tool: (as) => this.#editor.tools.get(as === "eraser" ? "eraser" : this.#tool) ?? null,
+      viewChanged: () => this.#viewChanged(),
+      /** @param {Point | null} point */
+      point: (point) => this.#others.point(point),
+      undo: () => this.undo(),
+      redo: () => this.redo(),
+      penSeen: () => {
+        if (!this.#penFirst && this.#touch === "auto") this.penFirst = true;
+      },
+      selected: () => this.selection !== null,
+      /**
+       * @param {number} dx
+       * @param {number} dy
+       */
+      nudge: (dx, dy) => this.nudge(dx, dy),
+      release: () => this.releaseSelection(),
+      /** @param {Point | null} cross */
+      showCross: (cross) => {
+        if (this.#overlay.cross === cross) return;
+        this.#overlay.cross = cross;
+        this.#overlay.draw();
+        this.#others.point(cross);
+      },
+    };
   }
 
   #say() {
@@ -146,58 +149,17 @@ export class Surface extends Emitter {
     });
   }
 
-  // ------------------------------------------------------------ frames
-  #requestFrame() {
-    if (this.#frame || this.#destroyed) return;
-    this.#frame = requestAnimationFrame(() => {
-      this.#frame = 0;
-      this.#paint();
-    });
-  }
-
-  #paint() {
-    const clock = () => performance.now();
-    if (!this.#drawing.loaded) {
-      // A canvas that is on its way is shown when all of it is here.
-      if (!this.#drawing.ended) this.#whenLoaded();
-      return;
-    }
+  // ------------------------------------------------------------ painting
+  /** The drawing has changed. */
+  #synced() {
     const { width, height } = this.#painter.size;
     const { paper } = this.#view;
-    if (paper.width !== width || paper.height !== height) this.#paperChanged(width, height);
-    this.#painter.sync();
-    const more = this.#painter.paint(clock, clock() + FRAME_MS);
-    this.#live.paint((box) => this.#painter.isClean(box));
-    if (more) this.#requestFrame();
-    else if (this.#live.idle) for (const resolve of this.#awaited.splice(0)) resolve();
+    if (paper.width !== width || paper.height !== height) this.#paperChanged();
+    this.#editor.sync();
   }
 
-  /** Wait until all that is in view, and known here, is painted. @returns {Promise<void>} */
-  painted() {
-    this.#requestFrame();
-    return new Promise((resolve) => void this.#awaited.push(resolve));
-  }
-
-  /** @type {(() => void)[]} */
-  #awaited = [];
-  #waiting = false;
-
-  #whenLoaded() {
-    if (this.#waiting) return;
-    this.#waiting = true;
-    const done = () => {
-      this.#waiting = false;
-      this.#requestFrame();
-    };
-    this.#drawing.waitFor(() => this.#drawing.loaded).then(done, () => {});
-  }
-
-  /**
-   * @param {number} width
-   * @param {number} height
-   */
-  #paperChanged(width, height) {
-    this.#view.paper = { width, height };
+  #paperChanged() {
+    this.#view.paper = this.#painter.size;
     if (!this.#fitted) this.#view.fit();
     this.#fitted = true;
     this.#viewChanged();
@@ -205,80 +167,23 @@ export class Surface extends Emitter {
 
   #measured() {
     if (!this.#stage.measure()) return;
-    const { width, height } = this.#painter.size;
-    if (!this.#fitted) this.#paperChanged(width, height);
-    else this.#viewChanged();
+    if (this.#fitted) this.#viewChanged();
+    else this.#paperChanged();
   }
 
   #viewChanged() {
     this.#stage.place();
     this.#painter.viewChanged(performance.now());
     this.#live.redraw();
-    this.#requestFrame();
+    this.#overlay.draw();
+    this.#others.viewChanged();
+    this.#frames.request();
     this.#say();
   }
 
-  // ------------------------------------------------------------ pointers
-  /** @param {Sample} sample @returns {Place} */
-  #place({ x, y, pressure, pen, shift, alt, touch }) {
-    const at = this.#view.toPaper(x, y);
-    const reach = (touch ? REACH_TOUCH : REACH) / this.#view.zoom;
-    return { ...at, pressure, pen, shift, alt, reach };
-  }
-
-  #drawer() {
-    return {
-      /**
-       * @param {"tool" | "eraser"} as
-       * @param {Sample} sample
-       */
-      start: (as, sample) => {
-        this.#using = this.#tools.get(as === "eraser" ? "eraser" : this.#tool) ?? null;
-        this.#using?.start(this.#place(sample));
-      },
-      /** @param {Sample[]} samples */
-      extend: (samples) => this.#using?.extend(samples.map((one) => this.#place(one))),
-      finish: () => {
-        this.#using?.finish();
-        this.#using = null;
-      },
-      abort: () => {
-        this.#using?.abort();
-        this.#using = null;
-      },
-      /** @param {Sample | null} _sample */
-      hover: (_sample) => {},
-    };
-  }
-
-  #viewActions() {
-    return {
-      /**
-       * @param {number} dx
-       * @param {number} dy
-       */
-      pan: (dx, dy) => {
-        this.#view.pan(dx, dy);
-        this.#viewChanged();
-      },
-      /**
-       * @param {number} x
-       * @param {number} y
-       * @param {number} dx
-       * @param {number} dy
-       * @param {number} factor
-       */
-      pinch: (x, y, dx, dy, factor) => {
-        this.#view.pan(dx, dy);
-        this.#view.zoomAt(x, y, this.#view.zoom * factor);
-        this.#viewChanged();
-      },
-      /** @param {number} _fingers */
-      tap: (_fingers) => {},
-      penSeen: () => {
-        if (!this.#penFirst && this.#touch === "auto") this.penFirst = true;
-      },
-    };
+  /** Wait until all that is in view, and known here, is painted. */
+  painted() {
+    return this.#frames.painted();
   }
 
   // ------------------------------------------------------------ what is chosen
@@ -288,16 +193,19 @@ export class Surface extends Emitter {
   }
 
   set tool(tool) {
-    if (tool === this.#tool || (tool !== "hand" && !this.#tools.has(tool))) return;
-    this.#tools.get(this.#tool)?.leave?.();
+    const next = this.#editor.tools.get(tool);
+    if (tool === this.#tool || (tool !== "hand" && !next)) return;
+    this.#editor.tools.get(this.#tool)?.leave?.();
+    this.#before = this.#tool;
     this.#tool = tool;
-    this.#input.gestures.hand = tool === "hand";
-    this.#useCursor();
+    this.#hands.use(next ?? null);
     this.#say();
   }
 
-  #useCursor() {
-    this.#stage.root.style.cursor = this.#tools.get(this.#tool)?.cursor ?? "grab";
+  /** @param {string} colour */
+  #picked(colour) {
+    this.colour = colour;
+    this.tool = this.#before;
   }
 
   /** `#rrggbb` */
@@ -343,8 +251,17 @@ export class Surface extends Emitter {
   }
 
   #touchChanged() {
-    const { gestures } = this.#input;
-    gestures.touchDraws = this.#touch !== "pan" && !this.#penFirst;
+    this.#hands.touchDraws = this.#touch !== "pan" && !this.#penFirst;
+  }
+
+  /** Are the pointers of others shown? */
+  get showPointers() {
+    return this.#others.shown;
+  }
+
+  set showPointers(shown) {
+    this.#others.shown = shown;
+    this.#say();
   }
 
   // ------------------------------------------------------------ the view
@@ -388,5 +305,122 @@ export class Surface extends Emitter {
   /** The paper's sides, in its own pixels. */
   get paper() {
     return { ...this.#view.paper };
+  }
+
+  // ------------------------------------------------------------ undo
+  get canUndo() {
+    return this.#editor.undo.canUndo;
+  }
+
+  get canRedo() {
+    return this.#editor.undo.canRedo;
+  }
+
+  undo() {
+    this.#editor.undo.undo();
+  }
+
+  redo() {
+    this.#editor.undo.redo();
+  }
+
+  // ------------------------------------------------------------ the selection
+  /** What one has selected; null: nothing. count: strokes, or pixels. */
+  get selection() {
+    return this.#editor.selection;
+  }
+
+  selectAll() {
+    this.#choosing(() => this.#editor.selectAll());
+  }
+
+  /** Select the next line, for whoever cannot point at it. */
+  selectNext() {
+    this.#choosing(() => this.#editor.selectNext());
+  }
+
+  /** @param {() => void} choose */
+  #choosing(choose) {
+    this.tool = "select";
+    choose();
+  }
+
+  /** Let go of what is selected; pixels are written back. */
+  releaseSelection() {
+    this.#editor.release();
+  }
+
+  deleteSelection() {
+    this.#editor.deleteSelection();
+  }
+
+  /** @param {number} degrees clockwise */
+  rotateSelection(degrees) {
+    this.#editor.rotateSelection(degrees);
+  }
+
+  /** @param {number} factor */
+  scaleSelection(factor) {
+    this.#editor.scaleSelection(factor);
+  }
+
+  /**
+   * Move what is selected.
+   *
+   * @param {number} dx pixels of the paper
+   * @param {number} dy
+   */
+  nudge(dx, dy) {
+    this.#editor.nudge(dx, dy);
+  }
+
+  /** @param {string} colour `#rrggbb`; strokes keep their opacity */
+  recolourSelection(colour) {
+    if (COLOUR.test(colour)) this.#editor.recolourSelection(colour);
+  }
+
+  bringToFront() {
+    this.#editor.bringToFront();
+  }
+
+  sendToBack() {
+    this.#editor.sendToBack();
+  }
+
+  /** Take the topmost line of one's own off the drawing, onto a pile. */
+  stack() {
+    this.#editor.stack();
+  }
+
+  /** Put the last line of the pile back on top. */
+  unstack() {
+    this.#editor.unstack();
+  }
+
+  /** @param {"grayscale" | "invert" | "blur"} name for pixels that are cut out */
+  filter(name) {
+    this.#editor.filter(name);
+  }
+
+  /** Every stroke, from the lowest to the topmost; of pixels none. */
+  strokes() {
+    return this.#editor.strokes();
+  }
+
+  // ------------------------------------------------------------ the whole drawing
+  /** Clear the drawing, for everybody. */
+  clear() {
+    void this.#board.draw(RESET_CANVAS, {});
+  }
+
+  /**
+   * Give the paper another size; what is drawn stays where it is.
+   *
+   * @param {number} width
+   * @param {number} height
+   */
+  resize(width, height) {
+    const values = { length: Math.round(width), width: Math.round(height) };
+    void this.#board.draw(RESIZE_CANVAS_INT, values);
   }
 }

@@ -11,6 +11,7 @@ const get = (key) => wanted.get(key) ?? "";
 
 const client = await connect(get("address"), get("name"), "pw", { create: true });
 const drawing = await client.joinOrCreate(get("lobby"), get("mode") || "stroke");
+window.joinedAt = performance.now();
 const host = document.getElementById("host");
 const touch = get("touch") || "auto";
 const surface = new Surface(host, drawing, { name: client.name, reduced: true, touch });

@@ -40,6 +40,8 @@ export class Others {
   #pointers = new Map();
   /** @type {Map<string | number, Growing>} */
   #inks = new Map();
+  /** Who draws now, by name. @type {Map<string, string | number>} */
+  #names = new Map();
   #shown = true;
   /** Where one is, to be told. @type {Point | null} */
   #here = null;
@@ -151,12 +153,9 @@ export class Others {
         : new InkMark(growing.ink);
     this.#board.live.showOther(inkKey(key), growing.mark);
     this.#names.set(name, key);
-    if (done && !growing.points.length) this.#dropInk(key);
+    if (done && !points.length) this.#dropInk(key); // taken back
     this.#board.frame();
   }
-
-  /** Who draws now, by name. @type {Map<string, string | number>} */
-  #names = new Map();
 
   /** Somebody's ink is in the drawing now. @param {string} author */
   #drew(author) {
@@ -188,6 +187,67 @@ export class Others {
     this.#here = null;
     if (here) this.#drawing.sendPointer?.(here.x, here.y, this.#board.view.visible);
   }
+}
+
+/**
+ * What one draws now, told to others as it grows.
+ */
+export class ToldInk {
+  /** Not told yet. @type {number[]} */
+  #points = [];
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer;
+  #drawing;
+  #rgba;
+  #width;
+
+  /**
+   * @param {Board} board
+   * @param {ArrayLike<number>} rgba
+   * @param {number} width
+   */
+  constructor(board, rgba, width) {
+    this.#drawing = /** @type {Telling} */ (/** @type {unknown} */ (board.drawing));
+    this.#rgba = rgba;
+    this.#width = width;
+  }
+
+  /** @param {ArrayLike<number>} points that are new */
+  grow(points) {
+    if (!this.#drawing.sendInk || !points.length) return;
+    for (let i = 0; i < points.length; i++) this.#points.push(points[i]);
+    this.#timer ??= setTimeout(() => this.#tell(false), TELL_MS);
+  }
+
+  /** It will be in the drawing. @param {number} x where it ends @param {number} y */
+  finish(x, y) {
+    if (!this.#points.length) this.#points.push(x, y);
+    this.#tell(true);
+  }
+
+  /** It will not. */
+  abort() {
+    this.#points = [];
+    this.#tell(true);
+  }
+
+  /** @param {boolean} done */
+  #tell(done) {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const points = this.#points;
+    this.#points = [];
+    this.#drawing.sendInk?.({ rgba: this.#rgba, width: this.#width, points, done });
+  }
+}
+
+/**
+ * Does the server show others what one draws, before it is in the drawing?
+ *
+ * @param {Board} board
+ */
+export function tellsInk(board) {
+  return typeof (/** @type {Telling} */ (/** @type {unknown} */ (board.drawing)).sendInk) === "function";
 }
 
 /** @param {string | number} key */

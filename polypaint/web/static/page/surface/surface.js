@@ -5,18 +5,9 @@
 
 import { Emitter } from "../../client/emitter.js";
 import { RESET_CANVAS, RESIZE_CANVAS_INT } from "../../client/packets.js";
-import { Board } from "./board.js";
-import { Frames } from "./frames.js";
 import { Hands } from "./hands.js";
-import { LiveInk } from "./live_ink.js";
-import { Others } from "./others.js";
-import { Overlay } from "./overlay.js";
-import { PixelEditor } from "./pixel_editor.js";
-import { PixelPainter } from "./pixel_painter.js";
-import { Stage } from "./stage.js";
-import { StrokeEditor } from "./stroke_editor.js";
-import { StrokePainter } from "./stroke_painter.js";
-import { View, zoomStep } from "./view.js";
+import { Parts } from "./parts.js";
+import { zoomStep } from "./view.js";
 
 /** @import { Drawing } from "../../client/drawing.js" */
 /** @import { Point } from "./boxes.js" */
@@ -43,7 +34,6 @@ const COLOUR = /^#[0-9a-f]{6}$/i;
  * @extends {Emitter<{ change: [], refused: [string] }>}
  */
 export class Surface extends Emitter {
-  #view = new View();
   /** @type {ToolName} */
   #tool;
   /** The one before, to which picking a colour goes back. @type {ToolName} */
@@ -53,14 +43,11 @@ export class Surface extends Emitter {
   #fitted = false;
   #changed = false;
   #destroyed = false;
+  #view;
   #stage;
-  #painter;
-  #live;
   #board;
-  #overlay;
   #editor;
-  #frames;
-  #others;
+  #parts;
   #hands;
   #endListening;
 
@@ -71,31 +58,22 @@ export class Surface extends Emitter {
    */
   constructor(host, drawing, { name, reduced = false, touch = "auto", margins }) {
     super();
-    const view = this.#view;
-    if (margins) view.margins = margins;
-    const pixels = drawing.canvas.mode === "pixel";
     this.#touch = touch;
-    this.#stage = new Stage(host, view);
-    const { upper, lower, paper, overlay } = this.#stage;
-    this.#painter = pixels
-      ? new PixelPainter(drawing, view, paper)
-      : new StrokePainter(drawing, view, paper);
-    this.#live = new LiveInk(upper, lower);
-    this.#frames = new Frames(drawing, this.#painter, this.#live, () => this.#synced());
-    this.#board = new Board(drawing, name, view, this.#live, this.#painter, overlay, {
+    this.#parts = new Parts(host, drawing, name, reduced, {
       changed: () => this.#say(),
       refused: (text) => this.emit("refused", text),
-      frame: () => this.#frames.refresh(),
       picked: (colour) => this.#picked(colour),
+      synced: () => this.#synced(),
     });
-    this.#overlay = new Overlay(overlay, view);
-    this.#editor = pixels
-      ? new PixelEditor(this.#board, this.#overlay)
-      : new StrokeEditor(this.#board, this.#overlay);
-    this.#others = new Others(this.#board, reduced);
-    this.#tool = this.#before = this.#editor.first;
-    this.#hands = new Hands(this.#stage, view, this.#handActions());
-    this.#hands.use(this.#editor.tools.get(this.#tool) ?? null);
+    const { view, stage, board, editor } = this.#parts;
+    this.#view = view;
+    this.#stage = stage;
+    this.#board = board;
+    this.#editor = editor;
+    if (margins) view.margins = margins;
+    this.#tool = this.#before = editor.first;
+    this.#hands = new Hands(stage, view, this.#handActions());
+    this.#hands.use(editor.tools.get(this.#tool) ?? null);
     this.#touchChanged();
     this.#endListening = this.#stage.onSized(() => this.#measured());
     this.#measured();
@@ -104,11 +82,8 @@ export class Surface extends Emitter {
   destroy() {
     this.#destroyed = true;
     this.#endListening();
-    this.#frames.stop();
-    this.#editor.destroy();
-    this.#others.destroy();
     this.#hands.destroy();
-    this.#stage.remove();
+    this.#parts.destroy();
   }
 
   #handActions() {
@@ -117,7 +92,7 @@ export class Surface extends Emitter {
       tool: (as) => this.#editor.tools.get(as === "eraser" ? "eraser" : this.#tool) ?? null,
       viewChanged: () => this.#viewChanged(),
       /** @param {Point | null} point */
-      point: (point) => this.#others.point(point),
+      point: (point) => this.#parts.others.point(point),
       undo: () => this.undo(),
       redo: () => this.redo(),
       penSeen: () => {
@@ -132,10 +107,10 @@ export class Surface extends Emitter {
       release: () => this.releaseSelection(),
       /** @param {Point | null} cross */
       showCross: (cross) => {
-        if (this.#overlay.cross === cross) return;
-        this.#overlay.cross = cross;
-        this.#overlay.draw();
-        this.#others.point(cross);
+        if (this.#parts.overlay.cross === cross) return;
+        this.#parts.overlay.cross = cross;
+        this.#parts.overlay.draw();
+        this.#parts.others.point(cross);
       },
     };
   }
@@ -152,14 +127,14 @@ export class Surface extends Emitter {
   // ------------------------------------------------------------ painting
   /** The drawing has changed. */
   #synced() {
-    const { width, height } = this.#painter.size;
+    const { width, height } = this.#parts.painter.size;
     const { paper } = this.#view;
     if (paper.width !== width || paper.height !== height) this.#paperChanged();
     this.#editor.sync();
   }
 
   #paperChanged() {
-    this.#view.paper = this.#painter.size;
+    this.#view.paper = this.#parts.painter.size;
     if (!this.#fitted) this.#view.fit();
     this.#fitted = true;
     this.#viewChanged();
@@ -173,17 +148,17 @@ export class Surface extends Emitter {
 
   #viewChanged() {
     this.#stage.place();
-    this.#painter.viewChanged(performance.now());
-    this.#live.redraw();
-    this.#overlay.draw();
-    this.#others.viewChanged();
-    this.#frames.request();
+    this.#parts.painter.viewChanged(performance.now());
+    this.#parts.live.redraw();
+    this.#parts.overlay.draw();
+    this.#parts.others.viewChanged();
+    this.#parts.frames.request();
     this.#say();
   }
 
   /** Wait until all that is in view, and known here, is painted. */
   painted() {
-    return this.#frames.painted();
+    return this.#parts.frames.painted();
   }
 
   // ------------------------------------------------------------ what is chosen
@@ -256,11 +231,11 @@ export class Surface extends Emitter {
 
   /** Are the pointers of others shown? */
   get showPointers() {
-    return this.#others.shown;
+    return this.#parts.others.shown;
   }
 
   set showPointers(shown) {
-    this.#others.shown = shown;
+    this.#parts.others.shown = shown;
     this.#say();
   }
 

@@ -1,11 +1,13 @@
 /**
- * The brush of a drawing of pixels, and its eraser, which is white. What is stamped is sent while
- * the brush is down, so that everybody sees it grow.
+ * The brush of a drawing of pixels, and its eraser, which is white. Others see it grow: as live ink
+ * where the server has that, so that one gesture is one packet; else it is sent bit by bit.
  */
 
+import { deferred } from "../../../client/connection.js";
 import { SEND_POINTS } from "../../../client/packets.js";
 import { stampMark } from "../ink_marks.js";
 import { penWidth } from "../ink.js";
+import { ToldInk, tellsInk } from "../others.js";
 import { stampTo } from "../stamps.js";
 
 /** @import { Board, Place, Tool } from "../board.js" */
@@ -13,6 +15,8 @@ import { stampTo } from "../stamps.js";
 const WHITE = [255, 255, 255, 255];
 /** So often points are sent. */
 const SEND_MS = 60;
+/** So many points are drawn anew when one is added. */
+const CHUNK = 2 * 300;
 /** Nothing is sent before: until then it may be the beginning of a pinch. */
 const FIRST_MS = 500;
 
@@ -29,6 +33,12 @@ export class Brush {
   #last = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
+  /** @type {ToldInk | null} */
+  #told = null;
+  /** Numbers of `#points` that are kept in view without being drawn anew. */
+  #kept = 0;
+  /** When it is known what becomes of them. */
+  #outcome = deferred();
 
   /**
    * @param {Board} board
@@ -44,9 +54,12 @@ export class Brush {
     this.#rgba = this.#white ? WHITE : this.#board.rgba;
     this.#size = penWidth(this.#board.width);
     this.#points = [];
+    this.#kept = 0;
+    this.#outcome = deferred();
     this.#last = null;
+    this.#told = tellsInk(this.#board) ? new ToldInk(this.#board, this.#rgba, this.#size) : null;
     this.extend([place]);
-    this.#sendLater(FIRST_MS);
+    if (!this.#told) this.#sendLater(FIRST_MS);
   }
 
   /** @param {Place[]} places */
@@ -55,12 +68,20 @@ export class Brush {
     for (const { x, y } of places) {
       this.#last = stampTo(this.#last, [x, y], this.#size, this.#points);
     }
-    if (this.#points.length > before) this.#show();
+    if (this.#points.length === before) return;
+    this.#told?.grow(this.#points.slice(before));
+    this.#show();
   }
 
   #show() {
-    const mark = this.#points.length && stampMark(this.#points, this.#size, this.#rgba);
-    this.#board.live.show(mark || null);
+    const { live } = this.#board;
+    const points = this.#points.slice(this.#kept);
+    const mark = points.length ? stampMark(points, this.#size, this.#rgba) : null;
+    if (mark && points.length >= CHUNK) {
+      live.keep([mark], this.#outcome.promise, () => this.#board.frame());
+      this.#kept = this.#points.length;
+      live.show(null);
+    } else live.show(mark);
   }
 
   /** @param {number} milliseconds */
@@ -73,22 +94,33 @@ export class Brush {
 
   #send() {
     const [points, rgba, brush] = [this.#points, this.#rgba, this.#size];
+    const rest = points.slice(this.#kept);
     this.#points = [];
+    this.#kept = 0;
     if (points.length) {
       const sent = this.#board.draw(SEND_POINTS, { brush, rgba, points });
-      this.#board.live.keep([stampMark(points, brush, rgba)], sent, () => this.#board.frame());
+      const outcome = this.#outcome;
+      void sent.then(() => outcome.resolve(undefined));
+      this.#outcome = deferred();
+      if (rest.length) {
+        this.#board.live.keep([stampMark(rest, brush, rgba)], sent, () => this.#board.frame());
+      }
     }
     this.#show();
   }
 
   finish() {
     clearTimeout(this.#timer);
+    if (this.#last) this.#told?.finish(...this.#last);
     this.#send();
   }
 
   abort() {
     clearTimeout(this.#timer);
+    this.#told?.abort();
     this.#points = [];
+    this.#kept = 0;
+    this.#outcome.resolve(undefined);
     this.#show();
   }
 }

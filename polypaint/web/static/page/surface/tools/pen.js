@@ -3,6 +3,7 @@
 import { ADD_STROKE } from "../../../client/packets.js";
 import { Ink } from "../ink.js";
 import { InkMark, strokeMarks } from "../ink_marks.js";
+import { ToldInk } from "../others.js";
 
 /** @import { Board, Place, Tool } from "../board.js" */
 /** @import { Inked } from "../ribbon.js" */
@@ -14,6 +15,8 @@ export class Pen {
   #ink = null;
   /** @type {InkMark | null} */
   #mark = null;
+  /** @type {ToldInk | null} */
+  #told = null;
   #board;
   #drawn;
 
@@ -33,15 +36,17 @@ export class Pen {
     this.#ink.add(place.x, place.y, place.pressure);
     this.#mark = new InkMark(this.#ink);
     live.show(this.#mark);
+    this.#told = new ToldInk(this.#board, rgba, this.#ink.pieces[0].width);
+    this.#told.grow([place.x, place.y]);
   }
 
   /** @param {Place[]} places */
   extend(places) {
     const ink = this.#ink;
     if (!ink) return;
-    let grown = false;
-    for (const { x, y, pressure } of places) grown = ink.add(x, y, pressure) || grown;
-    if (!grown) return;
+    const added = places.filter(({ x, y, pressure }) => ink.add(x, y, pressure));
+    if (!added.length) return;
+    this.#told?.grow(added.flatMap(({ x, y }) => [x, y]));
     this.#mark?.grow();
     this.#board.live.show(this.#mark);
   }
@@ -58,18 +63,22 @@ export class Pen {
       points: Float32Array.from(points),
     }));
     const sent = strokes.map((stroke) => this.#board.draw(ADD_STROKE, { index: 0, ...stroke }));
+    const [x, y] = strokes[strokes.length - 1].points.slice(-2);
+    this.#told?.finish(x, y);
     live.keep(strokeMarks(strokes), Promise.all(sent), () => this.#board.frame());
     this.#end();
     this.#drawn(strokes);
   }
 
   abort() {
+    this.#told?.abort();
     this.#end();
   }
 
   #end() {
     this.#ink = null;
     this.#mark = null;
+    this.#told = null;
     this.#board.live.show(null);
   }
 }

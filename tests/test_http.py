@@ -16,7 +16,7 @@ from polypaint import connect
 from polypaint.errors import StoreError
 from polypaint.net import http_protocol
 from polypaint.web import app as pages
-from polypaint.web import pictures
+from polypaint.web import pictures, shell, static_files
 
 from .conftest import serving
 from .peers import Browser, Raw, basic, memory
@@ -42,7 +42,7 @@ async def test_http(tmp_path):
             b"tank_moves_total",
         ):
             assert b"\npolypaint_%s 0.0\n" % name in metrics
-        assert json.loads((await get("/"))[1])["websocket"] == [
+        assert json.loads((await get("/api"))[1])["websocket"] == [
             "/ws/paint",
             "/ws/matches",
             "/ws/tanks",
@@ -162,7 +162,8 @@ def test_pipelined_requests_are_answered_in_order(process):
         assert browser.answer()[0] == 404
         assert browser.send(b"\r\n").answer()[2] == b"ready\n"
         with Browser(process.web) as other:
-            other.get("/healthz", "Connection: close").answer()
+            headers = other.get("/healthz", "Connection: close").answer()[1]
+            assert headers["connection"] == "close"
             assert other.answer()[0] == 0
 
 
@@ -323,7 +324,12 @@ async def test_passcodes_cannot_be_guessed_fast(tmp_path):
 
 # ---------------------------------------------------------------- mistakes of the server
 ENDPOINTS = {
-    "index": "/",
+    "page": "/",
+    "drawing_page": "/d/d",
+    "match_page": "/m/CODE",
+    "no_page": "/admin",
+    "serve": "/static/{hash}/page/main.js",
+    "index": "/api",
     "healthz": "/healthz",
     "readyz": "/readyz",
     "metrics": "/metrics",
@@ -337,21 +343,24 @@ ENDPOINTS = {
     "show": "/api/lobbies/d/canvas.png",
     "replace": "/api/lobbies/d/canvas.png",
 }
+OWNERS = (pages.Pages, pictures.Pictures, shell.Shell, static_files.StaticFiles)
 
 
 async def test_a_mistake_in_an_endpoint_is_logged_and_ends_nothing_else(tmp_path, monkeypatch):
     async def broken(self, request):
         raise RuntimeError("injected: secret")
 
-    for endpoint in ENDPOINTS:
-        owner = pictures.Pictures if endpoint in ("show", "replace") else pages.Pages
-        monkeypatch.setattr(owner, endpoint, broken)
+    for owner in OWNERS:
+        for endpoint in ENDPOINTS.keys() & owner.__dict__.keys():
+            monkeypatch.setattr(owner, endpoint, broken)
+    base = static_files.StaticFiles().base
     async with serving(tmp_path) as server:
         asked = {route.endpoint.__name__ for route in pages.Pages(server).app([]).routes}
         assert asked == {"broken"}, "an endpoint is not in this test"
         with structlog.testing.capture_logs() as logs, Browser(server.addresses["web"]) as one:
             for endpoint, path in ENDPOINTS.items():
                 method = "PUT" if endpoint == "replace" else "GET"
+                path = path.replace("/static/{hash}", base)
                 one.send(f"{method} {path} HTTP/1.1\r\nContent-Length: 0\r\n\r\n".encode())
                 status, _, body = await asyncio.to_thread(one.answer)
                 assert (status, b"secret" in body) == (500, False)

@@ -104,6 +104,8 @@ class Head:
                 self.expects_continue = value.lower() == b"100-continue"
             elif name == b"connection":
                 upgrades = b"upgrade" in value.lower()
+                if b"close" in value.lower():
+                    self.keep_alive = False  # httptools forgets it at the end of the request
             elif name == b"upgrade":
                 self.websocket = value.lower() == b"websocket"
         self.websocket = self.websocket and upgrades and parser.get_method() == b"GET"

@@ -101,6 +101,10 @@ class LobbyRules:
             or (self.protection == "protected" and passcode == self.passcode)
         )
 
+    def is_known_to(self, name: str) -> bool:
+        """May this account (empty: nobody's) know that there is this lobby?"""
+        return self.protection != "private" or name == self.owner
+
     @property
     def sole_viewer(self) -> str:
         """Who alone sees from outside who is in it; empty: everybody does."""

@@ -28,6 +28,8 @@ from polypaint.net.websocket import WebSockets
 from polypaint.tanks.maps import MAPS, Map
 from polypaint.web import pictures
 from polypaint.web.auth import caller
+from polypaint.web.shell import Shell
+from polypaint.web.static_files import StaticFiles
 
 COUNTED: Final = {
     "requests": "HTTP requests answered.",
@@ -88,6 +90,8 @@ class Pages:
     def __init__(self, services: AppServices) -> None:
         self.pictures = pictures.Pictures(services)
         self._services = services
+        self._static = StaticFiles()
+        self._shell = Shell(services, self._static, self._caller)
         self._maps: dict[tuple[str, Callable[[Map], bytes]], bytes] = {}
         self._questions = asyncio.Semaphore(QUESTIONS_MAX)
         self._kept: dict[str, tuple[float, Response]] = {}
@@ -98,7 +102,9 @@ class Pages:
         canvas = "/api/lobbies/{name:path}/canvas.{kind}"
         return Starlette(
             routes=[
-                Route("/", self.index),
+                *self._shell.routes(),
+                Route(self._static.base + "/{path:path}", self._static.serve),
+                Route("/api", self.index),
                 Route("/healthz", self.healthz),
                 Route("/readyz", self.readyz),
                 Route("/metrics", self.metrics),
@@ -111,14 +117,19 @@ class Pages:
                 Route(canvas, self.pictures.show, methods=["GET"]),
                 Route(canvas, self.pictures.replace, methods=["PUT"]),
                 Route("/ws/{name:path}", self.no_websocket),
-            ]
+            ],
+            exception_handlers={404: self._shell.not_found},
         )
+
+    async def _caller(self, request: Request) -> str:
+        return await caller(request, self._services.effect_runner)
 
     async def index(self, _request: Request) -> Response:
         """What stands where."""
         return JSONResponse(
             {
                 "server": "polypaint-fast",
+                "page": "/",
                 "websocket": self._websockets,
                 "maps": [f"/maps/{name}.png" for name in MAPS],
                 "lobbies": "/api/lobbies",
@@ -179,7 +190,7 @@ class Pages:
         A private one is shown to its owner; who is at a drawing, to accounts that may enter it;
         a passcode, to nobody.
         """
-        name = await caller(request, self._services.effect_runner)
+        name = await self._caller(request)
         if name:
             return self._listing(name)
 
@@ -190,9 +201,7 @@ class Pages:
 
     def _listing(self, name: str) -> Response:
         visible = (
-            lobby
-            for lobby in self._services.paint.directory
-            if lobby.info.protection != "private" or lobby.info.owner == name
+            lobby for lobby in self._services.paint.directory if lobby.info.is_known_to(name)
         )
         shown = []
         for lobby in islice(visible, LISTED_MAX):

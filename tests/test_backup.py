@@ -80,8 +80,11 @@ def test_a_backup_of_a_server_that_people_draw_on(tmp_path):
             await drawing_on
             return drawn
 
-    total = asyncio.run(draw())
-    assert server.stop() == 0
+    try:
+        total = asyncio.run(draw())
+    finally:
+        stopped = server.stop()
+    assert stopped == 0
     final = strokes_of(server.data, "d")
     assert len(final) == total
     for to, acknowledged in made:

@@ -4,10 +4,12 @@ The database is real: mongod, or FerretDB, which `ci/ferretdb` builds.
 """
 
 import asyncio
+import dataclasses
 import inspect
 import json
 import os
 import random
+import re
 import secrets
 from functools import reduce
 
@@ -16,7 +18,7 @@ import pytest
 
 from polypaint import connect, connect_matches
 from polypaint.bots import puissance4 as bot
-from polypaint.errors import LoginFailed, StoreError
+from polypaint.errors import LoginFailed, StoreDamaged, StoreError
 from polypaint.paint.lobbies import LobbyRules
 from polypaint.store import (
     Counted,
@@ -270,6 +272,26 @@ async def test_documents_of_version_1_become_bson(mongo):
     }  # fmt: skip
     assert await store._db.documents.find_one({"body": {"$exists": True}}) is None
     assert len(await store.identity()) == 24
+    await store.close()
+
+
+async def test_every_damaged_drawing_in_mongodb_is_named(mongo):
+    """Whatever is wrong with one, the check goes on with the next."""
+    store = MongoStore(mongo.uri(f"t{secrets.token_hex(6)}"))
+    await store.start()
+    for number in range(1, 6):
+        info = dataclasses.replace(INFO, filename=f"d{number}")
+        await store.save(StoredLobby(number, info, 1), {"a": number}, [os.urandom(50)], 0)
+    assert await store.check() == []
+    lobbies, parts = store._db.lobbies, store._db.parts
+    await parts.delete_one({"number": 1})
+    await parts.update_one({"number": 2}, {"$set": {"data": b"other"}})
+    await lobbies.update_one({"_id": 3}, {"$unset": {"save": 1}})
+    await lobbies.update_one({"_id": 4}, {"$set": {"meta": '{"a": 5}'}})
+    found = await store.check()
+    assert [re.search(r"number (\d)", line)[1] for line in found] == ["1", "2", "3", "4"]
+    with pytest.raises(StoreDamaged):
+        await store.load(3)
     await store.close()
 
 

@@ -200,6 +200,21 @@ class MongoStore:
         return [_lobby(each) for each in found if _is_sound(each, _lobby_fields)]
 
     async def load(self, number: int) -> tuple[dict[str, Any], list[bytes]]:
+        try:
+            lobby, parts = await self._stored(number)
+            if "content_sum" in lobby:
+                content = await asyncio.to_thread(of_content, lobby["meta"].encode(), parts)
+                if content != lobby["content_sum"]:
+                    raise ValueError("its checksum is wrong")
+            return orjson.loads(lobby["meta"]), await asyncio.to_thread(unpacked, parts)
+        except (zlib.error, ValueError) as error:
+            raise StoreDamaged(f"drawing number {number} is damaged: {error}") from error
+        except (KeyError, TypeError, AttributeError) as error:
+            raise StoreDamaged(
+                f"drawing number {number} lacks a field or has one of another kind"
+            ) from error
+
+    async def _stored(self, number: int) -> tuple[dict[str, Any], list[bytes]]:
         with _Errors("reading a drawing", self):
             for _ in range(3):  # it may be stored again while we read its parts
                 lobby = await self._db.lobbies.find_one({"_id": number})
@@ -209,15 +224,8 @@ class MongoStore:
                 found = self._db.parts.find(query).sort("part", 1)
                 parts = [bytes(each["data"]) async for each in found]
                 if len(parts) == lobby["parts"]:
-                    break
-        try:
-            if "content_sum" in lobby:
-                content = await asyncio.to_thread(of_content, lobby["meta"].encode(), parts)
-                if content != lobby["content_sum"]:
-                    raise ValueError("its checksum is wrong")
-            return orjson.loads(lobby["meta"]), await asyncio.to_thread(unpacked, parts)
-        except (zlib.error, ValueError) as error:
-            raise StoreDamaged(f"drawing number {number} is damaged: {error}") from error
+                    return lobby, parts
+        raise ValueError("a part of it is missing")
 
     async def save(
         self, lobby: StoredLobby, meta: dict[str, Any], blobs: list[bytes], now: float
@@ -337,7 +345,7 @@ class MongoStore:
 
     # ------------------------------------------------------------ the whole
     async def check(self) -> list[str]:
-        """Every document is read, and every drawing's parts are counted."""
+        """Every document and every drawing is read."""
         wrong: list[str] = []
         with _Errors("checking", self):
             for collection, fields, name in _SEALED:
@@ -351,10 +359,12 @@ class MongoStore:
                 async for each in self._db.documents.find({})
                 if not _whole(each)
             ]
-            async for lobby in self._db.lobbies.find({}, {"filename": 1, "parts": 1, "save": 1}):
-                query = {"number": lobby["_id"], "save": lobby["save"]}
-                if await self._db.parts.count_documents(query) != lobby["parts"]:
-                    wrong.append(f"drawing {lobby['filename']!r}: a part of it is missing")
+            numbers = [each["_id"] async for each in self._db.lobbies.find({}, {"_id": 1})]
+        for number in numbers:
+            try:
+                await self.load(number)
+            except StoreDamaged as error:
+                wrong.append(str(error))
         return wrong
 
     async def set_aside_damaged(self) -> list[str]:

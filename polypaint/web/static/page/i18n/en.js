@@ -173,7 +173,8 @@ export const en = {
   // The list of strokes.
   strokeList: "List of strokes",
   strokeNumber: "Stroke {n}",
-  strokeFacts: { one: "{author}, {n} point", other: "{author}, {n} points" },
+  points: { one: "{n} point", other: "{n} points" },
+  selected: "selected",
   heldBy: "held by {holder}",
   olderStrokes: { one: "and {n} older stroke", other: "and {n} older strokes" },
   noStrokes: "Nothing drawn yet.",

@@ -165,7 +165,8 @@ export const fr = {
 
   strokeList: "Liste des traits",
   strokeNumber: "Trait {n}",
-  strokeFacts: { one: "{author}, {n} point", other: "{author}, {n} points" },
+  points: { one: "{n} point", other: "{n} points" },
+  selected: "sélectionné",
   heldBy: "tenu par {holder}",
   olderStrokes: { one: "et {n} trait plus ancien", other: "et {n} traits plus anciens" },
   noStrokes: "Rien n’est encore dessiné.",

@@ -64,6 +64,7 @@ export function ask({ title, content, confirm, cancel, submit, input, insist = f
       resolve(result);
     });
     show(dialog);
+    if (insist) yes.focus();
   });
 }
 

@@ -12,6 +12,7 @@ import { notice } from "./notice.js";
 /** @import { Client, Drawing } from "../../client/index.js" */
 /** @import { Listed, Session } from "./api.js" */
 
+const NOT_FOUND = 404;
 const TAKEN_OVER = "taken over";
 const TAKE_OVER = "polypaint.takeover";
 
@@ -23,13 +24,19 @@ const TAKE_OVER = "polypaint.takeover";
 export async function showDrawing(name) {
   document.title = `${name} – polypaint`;
   try {
-    const [session, info] = await Promise.all([whoAmI(), drawingInfo(name)]);
+    const [session, info] = await Promise.all([whoAmI(), isMissing() ? null : drawingInfo(name)]);
     if (!info) notice(t("unknownTitle"), t("unknownText", { name }));
     else await open(session, info);
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     notice(t("failedTitle"), why, [t("tryAgain"), () => location.reload()]);
   }
+}
+
+/** Did the server say so with the page? Then it need not be asked again. */
+function isMissing() {
+  const [page] = performance.getEntriesByType("navigation");
+  return page instanceof PerformanceNavigationTiming && page.responseStatus === NOT_FOUND;
 }
 
 /**

@@ -14,7 +14,7 @@ const ROWS_MAX = 200;
  *
  * @param {Desk} desk
  */
-export function strokeList({ panels, surface, drawing }) {
+export function strokeList({ panels, surface, drawing, session }) {
   const rows = h("ol", { class: "rows strokes", role: "list", "aria-label": t("strokeList") });
   const action = (/** @type {string} */ label, /** @type {() => void} */ run) =>
     h("button", { type: "button", class: "button", onclick: run }, label);
@@ -33,7 +33,7 @@ export function strokeList({ panels, surface, drawing }) {
     const more = strokes.length - listed.length;
     fill(
       rows,
-      ...listed.map((stroke) => row(stroke)),
+      ...listed.map((stroke) => row(stroke, session.name ?? "")),
       more > 0 && h("li", { class: "meta" }, t("olderStrokes", { n: more })),
       strokes.length === 0 && h("li", { class: "empty" }, t("noStrokes")),
     );
@@ -47,11 +47,15 @@ export function strokeList({ panels, surface, drawing }) {
   return button;
 }
 
-/** @param {{ index: number, author: string, colour: string, points: number, holder: string }} stroke */
-function row({ index, author, colour, points, holder }) {
+/**
+ * @param {{ index: number, author: string, colour: string, points: number, holder: string }} stroke
+ * @param {string} own name
+ */
+function row({ index, author, colour, points, holder }, own) {
   const chip = h("span", { class: "chip", "aria-hidden": "true" });
   chip.style.setProperty("--swatch", colour || (PEOPLE[7] ?? ""));
-  const facts = [t("strokeFacts", { author, n: points }), holder && t("heldBy", { holder })];
+  const held = holder === own ? t("selected") : t("heldBy", { holder });
+  const facts = [author, t("points", { n: points }), holder && held];
   return h(
     "li",
     {},

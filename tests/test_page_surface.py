@@ -418,7 +418,7 @@ async def test_clearing_and_another_size(tmp_path):
     async with sheet(tmp_path) as one:
         await with_lines(one)
         await one.ask("surface.resize(1600, 900)")
-        assert await one.heard("RESIZE_CANVAS_INT") == [(1600, 900)]
+        assert await one.heard("RESIZE_CANVAS") == [(1600, 900)]
         await one.settled()
         await one.painted()
         assert await one.ask("surface.paper") == {"width": 1600, "height": 900}

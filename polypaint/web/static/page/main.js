@@ -1,6 +1,7 @@
 /** The page: which one it is follows from the address. */
 
 // First those that import most: the browser asks for the next level only then.
+import "./surface/parts.js";
 import "./surface/surface.js";
 import "../client/index.js";
 import { language, t } from "./i18n/index.js";

@@ -1,6 +1,7 @@
 /** The colours that people have: those of the server where it gives them, else by the name. */
 
-const COLOURS = [
+/** Never without an initial or a name beside them. */
+export const COLOURS = [
   "#0072B2",
   "#D55E00",
   "#009E73",
@@ -34,6 +35,9 @@ export function personColour(colour, name) {
   return colourOfName(name);
 }
 
+/** From this luminance on, black has more contrast than white. */
+const LIGHT = 0.179;
+
 /**
  * White or black, whichever is easier to read on a colour.
  *
@@ -41,6 +45,8 @@ export function personColour(colour, name) {
  */
 export function inkOn(colour) {
   const number = parseInt(colour.slice(1), 16);
-  const light = 0.299 * (number >> 16) + 0.587 * ((number >> 8) & 255) + 0.114 * (number & 255);
-  return light > 150 ? "#1B1D21" : "#FFFFFF";
+  const linear = (/** @type {number} */ byte) => ((byte / 255 + 0.055) / 1.055) ** 2.4;
+  const [red, green, blue] = [number >> 16, (number >> 8) & 255, number & 255].map(linear);
+  const luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+  return luminance > LIGHT ? "#000000" : "#FFFFFF";
 }

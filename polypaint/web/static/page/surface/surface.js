@@ -4,7 +4,7 @@
  */
 
 import { Emitter } from "../../client/emitter.js";
-import { RESET_CANVAS, RESIZE_CANVAS_INT } from "../../client/packets.js";
+import { RESET_CANVAS, RESIZE_CANVAS, RESIZE_CANVAS_INT } from "../../client/packets.js";
 import { Hands } from "./hands.js";
 import { Parts } from "./parts.js";
 import { zoomStep } from "./view.js";
@@ -396,6 +396,8 @@ export class Surface extends Emitter {
    */
   resize(width, height) {
     const values = { length: Math.round(width), width: Math.round(height) };
-    void this.#board.draw(RESIZE_CANVAS_INT, values);
+    // As the canvas's own snapshots have it: fractions for strokes, whole pixels for pixels.
+    const pixels = this.#board.drawing.canvas.mode === "pixel";
+    void this.#board.draw(pixels ? RESIZE_CANVAS_INT : RESIZE_CANVAS, values);
   }
 }

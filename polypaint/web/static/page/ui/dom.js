@@ -99,6 +99,21 @@ export function field(label, input, hint) {
 let count = 0;
 
 /**
+ * Work that is done once a frame at most, however often it is asked for.
+ *
+ * @param {() => void} work
+ */
+export function eachFrame(work) {
+  let frame = 0;
+  return () => {
+    frame ||= requestAnimationFrame(() => {
+      frame = 0;
+      work();
+    });
+  };
+}
+
+/**
  * Radio buttons under a legend.
  *
  * @template {string} Value

@@ -1,21 +1,8 @@
 /** Made-up names of drawings, and the colours of people. */
 
 import { words } from "../i18n/index.js";
+import { inkOn, personColour } from "../surface/people.js";
 import { h, hidden } from "./dom.js";
-
-/** What people are shown in; never without their initial or name. */
-export const PEOPLE = [
-  "#0072B2",
-  "#D55E00",
-  "#009E73",
-  "#CC79A7",
-  "#E69F00",
-  "#56B4E9",
-  "#7A4FB5",
-  "#6B6B6B",
-];
-/** Of these, those on which white can be read. */
-const DARK = new Set(["#0072B2", "#7A4FB5", "#6B6B6B"]);
 
 /**
  * A readable name for a new drawing.
@@ -39,7 +26,7 @@ function any(list) {
 const given = new Map();
 
 /**
- * From now on somebody is shown in this: `#rrggbb`, or a number of `PEOPLE`.
+ * From now on somebody is shown in this: `#rrggbb`, or a number of the surface's `COLOURS`.
  *
  * @param {string} name
  * @param {string | number | undefined} colour
@@ -55,23 +42,7 @@ export function show(name, colour) {
  * @returns {string}
  */
 export function colourOf(name) {
-  const colour = given.get(name);
-  if (typeof colour === "string") return colour.toUpperCase();
-  const number = colour ?? spread(name);
-  return PEOPLE[number % PEOPLE.length] ?? "#6B6B6B";
-}
-
-/**
- * A number that similar names do not share: FNV-1a.
- *
- * @param {string} name
- */
-function spread(name) {
-  let hash = 0x811c9dc5;
-  for (const byte of new TextEncoder().encode(name)) {
-    hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
-  }
-  return (hash ^ (hash >>> 15)) >>> 0;
+  return personColour(given.get(name), name);
 }
 
 /**
@@ -81,10 +52,10 @@ function spread(name) {
  */
 export function avatar(name) {
   const [initial = "?"] = name;
-  const shown = colourOf(name);
+  const colour = colourOf(name);
   const circle = h("span", { class: "avatar", "aria-hidden": "true" }, initial.toUpperCase());
-  circle.style.setProperty("--person", shown);
-  circle.classList.toggle("on-dark", DARK.has(shown));
+  circle.style.setProperty("--person", colour);
+  circle.style.setProperty("--on-person", inkOn(colour));
   return circle;
 }
 

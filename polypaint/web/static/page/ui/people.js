@@ -1,7 +1,7 @@
 /** Who is here: as circles at the top, and in a panel with what one can do about them. */
 
 import { ago, t } from "../i18n/index.js";
-import { fill, h, hidden, iconButton } from "./dom.js";
+import { eachFrame, fill, h, hidden, iconButton } from "./dom.js";
 import { avatar, show } from "./naming.js";
 
 /** @import { Desk } from "./desk.js" */
@@ -37,9 +37,11 @@ export class People {
     drawing.on("pointer", (/** @type {{ name: string, x: number, y: number }} */ { name, x, y }) => {
       this.#places.set(name, { x, y });
     });
-    drawing.on("canvas", () => {
+    const refresh = eachFrame(() => {
       if (panels.open === "people") this.#show();
     });
+    drawing.on("canvas", refresh);
+    drawing.on("change", refresh);
     this.update([{ key: 0, name: session.name ?? "" }]);
   }
 

@@ -1,6 +1,6 @@
 /** The sketch on the first page: three people who draw a boat together. */
 
-import { PEOPLE } from "./naming.js";
+import { COLOURS } from "../surface/people.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 /** Path, which of the people's colours, width. */
@@ -26,12 +26,12 @@ const HANDS = /** @type {const} */ ([
 export function sketch() {
   const svg = make("svg", { viewBox: "0 0 360 288", class: "sketch", "aria-hidden": "true" });
   for (const [d, person, width] of LINES) {
-    svg.append(make("path", { d, stroke: PEOPLE[person] ?? "", "stroke-width": width }));
+    svg.append(make("path", { d, stroke: COLOURS[person] ?? "", "stroke-width": width }));
   }
   for (const [x, y, initial, person] of HANDS.slice(1)) {
     const label = make("text", { x: x + 15, y: y + 19.5, fill: person === 0 ? "#fff" : "#000" });
     label.textContent = initial;
-    const fill = PEOPLE[person] ?? "";
+    const fill = COLOURS[person] ?? "";
     svg.append(
       make("path", { d: `M${x} ${y}l3 11 3-5 5-3Z`, fill, stroke: fill, "stroke-width": 1.75 }),
       make("circle", { cx: x + 15, cy: y + 15, r: 10, fill }),

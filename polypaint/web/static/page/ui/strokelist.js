@@ -1,8 +1,8 @@
 /** The strokes of a drawing as a list, for whoever cannot point at them. */
 
 import { t } from "../i18n/index.js";
-import { fill, h } from "./dom.js";
-import { PEOPLE } from "./naming.js";
+import { eachFrame, fill, h } from "./dom.js";
+import { COLOURS } from "../surface/people.js";
 
 /** @import { Desk } from "./desk.js" */
 
@@ -39,10 +39,11 @@ export function strokeList({ panels, surface, drawing, session }) {
     );
   };
   const button = panels.add("strokes", t("strokeList"), "list", [actions, rows], show);
-  const refresh = () => {
+  const refresh = eachFrame(() => {
     if (panels.open === "strokes") show();
-  };
+  });
   drawing.on("canvas", refresh);
+  drawing.on("change", refresh);
   surface.on("change", refresh);
   return button;
 }
@@ -53,7 +54,7 @@ export function strokeList({ panels, surface, drawing, session }) {
  */
 function row({ index, author, colour, points, holder }, own) {
   const chip = h("span", { class: "chip", "aria-hidden": "true" });
-  chip.style.setProperty("--swatch", colour || (PEOPLE[7] ?? ""));
+  chip.style.setProperty("--swatch", colour || (COLOURS[7] ?? ""));
   const held = holder === own ? t("selected") : t("heldBy", { holder });
   const facts = [author, t("points", { n: points }), holder && held];
   return h(

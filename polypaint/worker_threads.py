@@ -23,8 +23,8 @@ T = TypeVar("T")
 class Pool(ThreadPoolExecutor):
     """Threads that compute. `busy` says whether some of them still do."""
 
-    def __init__(self, threads: int, name: str) -> None:
-        super().__init__(threads, name, _give_way)
+    def __init__(self, threads: int, name: str, gives_way: bool = True) -> None:
+        super().__init__(threads, name, _give_way if gives_way else None)
         self._running: set[Future[Any]] = set()
 
     @property
@@ -40,9 +40,9 @@ class Pool(ThreadPoolExecutor):
         return future
 
 
-def pool(name: str, threads: int = 1) -> Pool:
-    """A pool of so many threads."""
-    return Pool(threads, name)
+def pool(name: str, threads: int = 1, gives_way: bool = True) -> Pool:
+    """A pool of so many threads. gives_way: to the event loop, when there are too few cores."""
+    return Pool(threads, name, gives_way)
 
 
 def spare_cores() -> int:

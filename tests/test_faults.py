@@ -9,6 +9,8 @@ import pytest
 from polypaint.engine.context import Context
 from polypaint.errors import StoreDamaged, StoreError, StoreFull
 from polypaint.runtime.flusher import Flusher
+from polypaint.runtime.password_hasher import PasswordHasher
+from polypaint.runtime.ports import MachineClock, Ports, Threads
 from polypaint.settings import Settings
 from polypaint.store import sqlite_files
 from polypaint.store.folder import DataFolder
@@ -16,7 +18,7 @@ from polypaint.store.sqlite_store import SqliteStore
 
 from .conftest import serving
 from .test_cli import command
-from .world import MemoryJournal
+from .world import MemoryJournal, MemoryStore
 
 
 def sqlite_error(code: int) -> sqlite3.OperationalError:
@@ -108,7 +110,9 @@ class Disk(MemoryJournal):
 async def flusher():
     target, disk = FlushTarget(), Disk()
     target.context = Context(Settings(_env_file=None))
-    made = Flusher(target.context, disk, target, False)
+    loop = asyncio.get_running_loop()
+    ports = Ports(loop, MachineClock(), Threads, PasswordHasher(4), MemoryStore(), disk)
+    made = Flusher(target.context, target, ports, synced=False)
     yield made
     made.close()
 

@@ -55,7 +55,7 @@ async def test_an_honest_login_is_behind_two_guesses_whatever_another_address_do
         logins = server.logins
         logins.admission._slots = 1
         assert await logins.create("ada", "pw", HOME) == ACCOUNT_CREATED
-        slow = Slow(server._passwords, "pw")
+        slow = Slow(server.ports.hasher, "pw")
         guesses = [
             asyncio.ensure_future(logins.check("ada", f"{i}", ELSEWHERE)) for i in range(64)
         ]
@@ -75,7 +75,7 @@ async def test_nothing_is_hashed_for_who_is_gone(tmp_path):
     async with serving(tmp_path) as server:
         logins = server.logins
         logins.admission._slots = 1
-        slow = Slow(server._passwords, "pw")
+        slow = Slow(server.ports.hasher, "pw")
         first = asyncio.ensure_future(logins.check("a", "first", HOME))
         await until(lambda: slow.asked)
         gone = asyncio.ensure_future(logins.check("b", "gone", HOME, wanted=lambda: False))
@@ -140,7 +140,7 @@ async def test_a_ticket_that_has_become_worthless_is_given_up_for_the_password(t
             await bob.create("puissance4")
             await until(lambda: ada._ticket and bob._ticket and eve._ticket)
             for name in ("ada", "bob", "eve"):
-                await server.store.set_password(name, await server._passwords.hash("pw"))
+                await server.store.set_password(name, await server.ports.hasher.hash("pw"))
             before = server.logins.counts["accepted"]
             for connection in list(server._links.values()):
                 connection.transport.abort()
@@ -187,7 +187,7 @@ async def test_names_that_look_like_others_or_are_reserved(tmp_path):
 async def test_an_account_that_has_such_a_name_already_keeps_it(tmp_path):
     async with serving(tmp_path) as server:
         for name in ("ada", "\u0430da", "ada ", "robot-9"):
-            hashed = await server._passwords.hash("pw")
+            hashed = await server.ports.hasher.hash("pw")
             assert await server.store.add_account(name, hashed, 0)
     async with serving(tmp_path) as server:
         for name in ("ada", "\u0430da", "ada ", "robot-9"):

@@ -385,7 +385,7 @@ async def test_accounts_when_the_store_fails(tmp_path):
 
 
 async def test_stopping_twice_as_long_as_allowed(tmp_path, monkeypatch):
-    monkeypatch.setattr("polypaint.runtime.server.STOP_S", 1.2)
+    monkeypatch.setattr("polypaint.runtime.runtime.STOP_S", 0.2)
     server_ = None
     async with serving(tmp_path) as server:
         server_ = server

@@ -408,7 +408,7 @@ async def test_errors_are_metrics(tmp_path):
 async def test_the_same_traceback_is_not_shown_for_ever(capfd):
     from structlog.testing import capture_logs
 
-    supervisor = Supervisor()
+    supervisor = Supervisor(asyncio.get_running_loop())
     with capture_logs() as lines:
         for _ in range(1000):
             supervisor.call("here", raising)
@@ -448,7 +448,7 @@ from polypaint.__main__ import main
 real = server.Server.start
 async def start(self):
     await real(self)
-    self.effect_runner.renderer.submit(time.sleep, 60)
+    self.effect_runner.renderer.run(time.sleep, 60)
     self._loop.call_soon(os.kill, os.getpid(), signal.SIGTERM)
 server.Server.start = start
 sys.argv = ["polypaint-fast", "--data", {str(tmp_path / "data")!r}, "--paint-port", "0",

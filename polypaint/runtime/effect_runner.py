@@ -3,14 +3,12 @@
 An effect leaves the domain, is done in a thread or by the store, and comes back as a call. The
 table at the end says which method carries out which.
 
-Counterparts: `engine/effects.py` and each room's; `runtime/server.py` hands them over.
+Counterparts: `engine/effects.py` and each room's; `runtime/runtime.py` hands them over.
 """
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, Protocol
 
 import structlog
@@ -28,9 +26,10 @@ from polypaint.paint.service import PaintService, attempted
 from polypaint.paint.work_queue import WorkQueue
 from polypaint.runtime.flusher import Flusher
 from polypaint.runtime.logins import Logins
+from polypaint.runtime.ports import Ports
 from polypaint.runtime.supervisor import Supervisor
-from polypaint.store import Store, StoredLobby
-from polypaint.worker_threads import pool, spare_cores
+from polypaint.store import StoredLobby
+from polypaint.worker_threads import spare_cores
 
 log = structlog.get_logger()
 
@@ -53,7 +52,7 @@ class EffectRunner:
     def __init__(
         self,
         context: Context,
-        store: Store,
+        ports: Ports,
         logins: Logins,
         paint: PaintService,
         book: DocumentBuffer,
@@ -62,11 +61,10 @@ class EffectRunner:
         arm: Callable[[], None],
         supervisor: Supervisor,
     ) -> None:
-        self.store = store
+        self.store = ports.store
         self.closing: list[tuple[Requester, str]] = []
         """Sessions whose connections are to be closed once they have been sent everything."""
-        self._renderer = pool("render")
-        self.renderer: ThreadPoolExecutor = self._renderer
+        self.renderer = ports.workers("render", 1)
         self._arm = arm
         self._context = context
         self._logins = logins
@@ -74,9 +72,10 @@ class EffectRunner:
         self._book = book
         self._flusher = flusher
         self._links = connections
-        self._loop = asyncio.get_running_loop()
+        self._loop = ports.scheduler
+        self._utc = ports.clock.utc
         threads = max(2, spare_cores())
-        self._canvases = pool("canvas", threads)
+        self._canvases = ports.workers("canvas", threads)
         self._waiting_work = WorkQueue(threads)
         self._supervisor = supervisor
         self._running_effects = False
@@ -89,7 +88,7 @@ class EffectRunner:
     @property
     def computing(self) -> bool:
         """Is a thread still computing, after `close` too?"""
-        return self._renderer.busy or self._canvases.busy
+        return self.renderer.busy or self._canvases.busy
 
     def run_effects(self) -> None:
         """Carry out everything that the rooms have asked for."""
@@ -130,8 +129,8 @@ class EffectRunner:
 
     def close(self) -> None:
         """End the threads; work that waits for one is dropped."""
-        self.renderer.shutdown(wait=False, cancel_futures=True)
-        self._canvases.shutdown(wait=False, cancel_futures=True)
+        self.renderer.close()
+        self._canvases.close()
 
     def _spawn(self, effect: Any, work: Coroutine[Any, Any, None]) -> None:
         """Do what takes time; what the rooms ask for then is carried out, too."""
@@ -250,7 +249,7 @@ class EffectRunner:
 
     async def _counted(self, effect: match_effects.CountResult) -> tuple[str, set[str]]:
         outcome, players = await self.store.count(
-            effect.code, effect.player, effect.statut, time.time()
+            effect.code, effect.player, effect.statut, self._utc()
         )
         return outcome.value, players
 
@@ -303,7 +302,7 @@ class EffectRunner:
         stored = StoredLobby(effect.lobby.number, effect.info, effect.seq)
         ok = await self._kept(
             "storing a drawing",
-            self.store.save(stored, effect.meta, effect.blobs, time.time()),
+            self.store.save(stored, effect.meta, effect.blobs, self._utc()),
             drawing=effect.info.filename,
         )
         self._paint.canvas_saved(effect, ok, self._now())
@@ -341,7 +340,7 @@ class EffectRunner:
 
     async def _worked(self, effect: paint_effects.Work) -> None:
         try:
-            outcome = await self._loop.run_in_executor(self._canvases, attempted, effect.work)
+            outcome = await self._canvases.run(attempted, effect.work)
             self._paint.worked(effect, outcome, self._now())
         finally:
             self._waiting_work.done(effect)

@@ -4,14 +4,12 @@ Usually the journal is written on the event loop and the turn goes straight to t
 `--durability power` a commit is synced in a thread, and while the disk is full it is tried again:
 then what is sealed waits, withheld, until the journal has it.
 
-Counterparts: `runtime/server.py` sends what cannot go straight to a socket;
+Counterparts: `runtime/runtime.py` sends what cannot go straight to a socket;
 `runtime/flush_pacer.py` says how long a flush may wait for more.
 """
 
 import asyncio
-import time
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Protocol
 
 import structlog
@@ -21,7 +19,7 @@ from polypaint.engine.context import Context
 from polypaint.engine.journal_buffer import is_of_documents
 from polypaint.errors import StoreError, StoreFull
 from polypaint.runtime.flush_pacer import FlushPacer
-from polypaint.store import Journal
+from polypaint.runtime.ports import Ports
 
 log = structlog.get_logger()
 
@@ -37,7 +35,7 @@ TURN_BYTES: Final = 256 * 1024
 
 
 class FlushTarget(Protocol):
-    """What the flush needs of the server: `server.Server`."""
+    """What the flush needs of whoever has the connections: `runtime.Runtime`."""
 
     def send(self, send_queues: list[SendQueue]) -> None:
         """Send what these may be sent; see who lags and who is to be closed."""
@@ -53,18 +51,21 @@ class FlushTarget(Protocol):
 
 
 class Flusher:
-    """See the module. commits: group commits on the event loop; commit_s: their time together."""
+    """See the module. commits: group commits on the event loop; commit_s: their time together.
 
-    def __init__(
-        self, context: Context, journal: Journal, target: FlushTarget, synced: bool
-    ) -> None:
+    synced: commits are made in a thread, as they wait for the disk.
+    """
+
+    def __init__(self, context: Context, target: FlushTarget, ports: Ports, synced: bool) -> None:
         self.commits = 0
         self.commit_s = 0.0
         self._context = context
-        self._journal = journal
+        self._journal = ports.journal
         self._target = target
         self._directly = not synced
-        self._loop = asyncio.get_running_loop()
+        self._loop = ports.scheduler
+        self._clock = ports.clock
+        self._precise = ports.clock.precise
         self._pacer = FlushPacer()
         self._scheduled = False
         self._unwritten: list[tuple[int, bytes]] = []
@@ -78,7 +79,7 @@ class Flusher:
         self._next_note = 0.0
         self._trimming = False
         self._closed = False
-        self._thread = ThreadPoolExecutor(1, "journal")
+        self._thread = ports.workers("journal", 1, gives_way=False)
 
     @property
     def idle(self) -> bool:
@@ -103,7 +104,7 @@ class Flusher:
         """
         wait = self._pacer.wait(self._loop.time())
         if wait > 0 and not self._context.work:
-            time.sleep(wait)
+            self._clock.sleep(wait)
         self._loop.call_soon(self.flush)
 
     def flush_if_large(self) -> None:
@@ -148,9 +149,7 @@ class Flusher:
         elif context.read_only:
             self._while_read_only()
         else:
-            future = self._loop.run_in_executor(
-                self._thread, self._journal.commit, list(self._unwritten)
-            )
+            future = self._thread.run(self._journal.commit, list(self._unwritten))
             self._committing = future
             future.add_done_callback(self._committed)
 
@@ -200,14 +199,14 @@ class Flusher:
 
     def _committed_now(self, batches: list[tuple[int, bytes]]) -> bool:
         """Commit on the event loop; False when it cannot be written: it is tried again."""
-        began = time.perf_counter()
+        began = self._precise()
         if not self._commit(batches):
             return False
         self.commits += 1
         self.written_bytes += len(batches[0][1])
         if began >= self._next_note:
             self._note(batches[0][0], began)
-        self.commit_s += time.perf_counter() - began
+        self.commit_s += self._precise() - began
         return True
 
     def _committed(self, future: "asyncio.Future[None]") -> None:
@@ -219,7 +218,7 @@ class Flusher:
             self._full()
             return
         self.written_bytes += sum(len(data) for _, data in self._unwritten)
-        self._note(self._unwritten[0][0], time.perf_counter())
+        self._note(self._unwritten[0][0], self._precise())
         self._written()
         self._release()
         if self._context.flush_set.pending or self._context.log.records:
@@ -280,7 +279,7 @@ class Flusher:
     @property
     def journal_age_s(self) -> float:
         """How long the oldest of it has been there."""
-        return time.perf_counter() - self._noted[0][2] if self._noted else 0.0
+        return self._precise() - self._noted[0][2] if self._noted else 0.0
 
     @property
     def journal_is_long(self) -> bool:
@@ -326,4 +325,4 @@ class Flusher:
     def close(self) -> None:
         """End the thread."""
         self._closed = True
-        self._thread.shutdown()
+        self._thread.close(wait=True)

@@ -9,7 +9,6 @@ sessions.
 
 import asyncio
 import secrets
-import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Final
@@ -24,10 +23,10 @@ from polypaint.identity.accounts import is_name, is_password
 from polypaint.identity.admission import Admission, Attempt, origin
 from polypaint.identity.names import problem, skeleton
 from polypaint.identity.tickets import KEY_BYTES, PREFIX, Tickets
-from polypaint.runtime.password_hasher import PasswordHasher, rounds_of
+from polypaint.runtime.password_hasher import rounds_of
+from polypaint.runtime.ports import Handle, Ports
 from polypaint.runtime.supervisor import Supervisor
 from polypaint.settings import Settings
-from polypaint.store import Store
 
 log = structlog.get_logger()
 
@@ -45,21 +44,20 @@ def _always() -> bool:
 class Logins:
     """See the module. counts: accepted, ticket, failed, refused, created: how many there were."""
 
-    def __init__(
-        self, store: Store, passwords: PasswordHasher, settings: Settings, supervisor: Supervisor
-    ) -> None:
+    def __init__(self, ports: Ports, settings: Settings, supervisor: Supervisor) -> None:
         self.counts: Counter[str] = Counter(accepted=0, ticket=0, failed=0, refused=0, created=0)
-        self.admission = Admission(passwords.threads)
-        self._store = store
-        self._passwords = passwords
+        self.admission = Admission(ports.hasher.threads)
+        self._store = ports.store
+        self._passwords = ports.hasher
+        self._utc = ports.clock.utc
         self._rounds = settings.bcrypt_rounds
         self._supervisor = supervisor
-        self._loop = asyncio.get_running_loop()
+        self._loop = ports.scheduler
         self._tickets = Tickets(b"")
         self._looks: set[int] = set()
         """Of all accounts' names: hashes of their skeletons."""
         self._waiting: dict[Attempt, tuple[asyncio.Future[bool], Callable[[], bool]]] = {}
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Handle | None = None
         self._lines = Quota(*LINES)
         most = settings.address_accounts_max
         self._new = Quota(most / HOUR_S, most)
@@ -95,7 +93,7 @@ class Logins:
             return False
         try:
             hashed = await self._store.password_hash(name)
-            if hashed and self._tickets.accepts(password, name, hashed, time.time()):
+            if hashed and self._tickets.accepts(password, name, hashed, self._utc()):
                 self._note("ticket", name, address)
                 return True
             attempt = await self._flush_set(origin(address), name, wanted)
@@ -143,7 +141,7 @@ class Logins:
         except StoreError as error:
             log.error("making a ticket", error=str(error))
             return ""
-        return "" if hashed is None else self._tickets.issue(name, hashed, time.time())
+        return "" if hashed is None else self._tickets.issue(name, hashed, self._utc())
 
     # ------------------------------------------------------------ new accounts
     async def create(
@@ -180,7 +178,7 @@ class Logins:
         added = False
         try:
             hashed = await self._passwords.hash(password)
-            added = await self._store.add_account(name, hashed, time.time())
+            added = await self._store.add_account(name, hashed, self._utc())
         finally:
             if not added:
                 self._looks.discard(looks)

@@ -4,14 +4,14 @@ Counterparts: `accounts.prepared` makes what is hashed; `polypaint.runtime.login
 it is. Protocol: docs/protocol.md, section 4.
 """
 
-import asyncio
 from collections.abc import Callable
 from typing import TypeVar
 
 import bcrypt
 
 from polypaint.identity.accounts import prepared
-from polypaint.worker_threads import pool, spare_cores
+from polypaint.runtime.ports import MakeWorkers, Threads
+from polypaint.worker_threads import spare_cores
 
 T = TypeVar("T")
 
@@ -31,11 +31,11 @@ class PasswordHasher:
     check that fails costs as much as the most expensive of them.
     """
 
-    def __init__(self, rounds: int) -> None:
+    def __init__(self, rounds: int, workers: MakeWorkers = Threads) -> None:
         self.threads = spare_cores()
         self._rounds = rounds
         self._highest = rounds
-        self._pool = pool("bcrypt", self.threads)
+        self._pool = workers("bcrypt", self.threads)
         self._nobody = b""
 
     async def start(self, highest: int = 0) -> None:
@@ -63,8 +63,8 @@ class PasswordHasher:
         return False
 
     async def _do(self, work: Callable[..., T], *arguments: bytes) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
+        return await self._pool.run(work, *arguments)
 
     def close(self) -> None:
         """End the threads; what waits is dropped."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool.close()

@@ -8,6 +8,7 @@ Must never import the network. Counterparts: `store` keeps both, `paint.lobbies`
 
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from polypaint._codec import FlushSet, split
@@ -35,7 +36,9 @@ class Report:
     problems: list[str] = field(default_factory=list)
 
 
-async def recover(store: Store, journal: Journal, write: bool = True) -> Report:
+async def recover(
+    store: Store, journal: Journal, utc: Callable[[], float] = time.time, write: bool = True
+) -> Report:
     """Bring the store up to date with the journal, then empty the journal.
 
     write: False only looks (`polypaint-fast check`). A record that cannot be replayed ends the
@@ -62,8 +65,8 @@ async def recover(store: Store, journal: Journal, write: bool = True) -> Report:
             report.journaled.add(number)
             stored[number] = StoredLobby(number, lobby.info, lobby.seq)
             if write:
-                lobby.run_effects(int(time.time()))
-                await store.save(stored[number], *lobby.loaded.dump(), time.time())
+                lobby.run_effects(int(utc()))
+                await store.save(stored[number], *lobby.loaded.dump(), utc())
     if write:
         _empty(journal, report, damaged=len(report.problems) > sound)
     report.lobbies = list(stored.values())

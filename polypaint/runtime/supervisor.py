@@ -5,7 +5,7 @@ a bug: it is logged with its traceback and counted, and whoever waits for the re
 there is none. It ends nothing else.
 
 Must never know what is supervised. Counterparts: `effects.Effect.failed` says what a failed effect
-leaves behind; `runtime/server.py` exports the counts as `polypaint_unexpected_errors_total`.
+leaves behind; `runtime/metrics.py` exports the counts as `polypaint_unexpected_errors_total`.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 import structlog
 
 from polypaint.engine.quota import Quota
+from polypaint.runtime.ports import Scheduler
 
 log = structlog.get_logger()
 
@@ -30,7 +31,8 @@ TRACEBACKS: Final = (1 / 6, 10.0)
 class Supervisor:
     """See the module. errors: how many unexpected exceptions there were, by place."""
 
-    def __init__(self) -> None:
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
         self.errors: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
         self._shown = Quota(*TRACEBACKS)
@@ -62,7 +64,7 @@ class Supervisor:
         self, where: str, work: Coroutine[Any, Any, None], failed: Callable[[], None]
     ) -> None:
         """Run a task; when it raises, report that, then call `failed`."""
-        task = asyncio.get_running_loop().create_task(self._supervised(where, work, failed))
+        task = self._scheduler.create_task(self._supervised(where, work, failed))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -257,9 +257,7 @@ class Pages:
             return PlainTextResponse("There is no such map.\n", 404)
         picture = self._maps.get((name, draw))
         if picture is None:
-            picture = await asyncio.get_running_loop().run_in_executor(
-                self._services.effect_runner.renderer, draw, MAPS[name]
-            )
+            picture = await self._services.effect_runner.renderer.run(draw, MAPS[name])
             self._maps[name, draw] = picture
         return Response(picture, media_type="image/png", headers={"Cache-Control": "max-age=3600"})
 

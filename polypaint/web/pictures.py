@@ -263,9 +263,7 @@ class Pictures:
             if lobby.canvas is None:
                 raise Refused("nobody waits for this picture any more")
             length, width = int(lobby.canvas.length), int(lobby.canvas.width)
-            pixels = await asyncio.get_running_loop().run_in_executor(
-                services.effect_runner.renderer, _decoded, data, length, width
-            )
+            pixels = await services.effect_runner.renderer.run(_decoded, data, length, width)
             services.paint.picture(lobby, name, pixels, services.now())
         except TimeoutError:
             return PlainTextResponse(f"No picture within {BODY_S:g} s.\n", 408)

@@ -20,12 +20,13 @@ KINDS = {
     14: (STROKE,), 15: ("indices",), 16: ("indices",), 17: (STROKE,), 18: (POINTS,),
     19: (RECTANGLE, 0), 20: ("empty",), 21: (RECTANGLE, None), 22: ("text64",), 23: ("doubles",),
     24: ("empty",), 25: (FILL,), 26: ("empty",), 27: ("empty",), 29: ("empty",), 30: ("text",),
-    31: ("text1",), 33: ("sides",), 129: ("one",),
+    31: ("text1",), 33: ("sides",), 128: ("whole", 3, (1, 0, 0), None, 0), 129: ("one",),
 }  # fmt: skip
 REPLIES = {
     **{i: k for i, k in KINDS.items() if i not in (7, 8, 9, 27)},
     3: ("status",), 4: ("status",), 5: ("text1",), 6: ("status",), 11: ("text1",),
-    28: ("status",), 30: ("status",), 32: ("text1",), 129: ("text1",),
+    28: ("status",), 30: ("status",), 32: ("text1",),
+    128: ("whole", 2, (0, 1), (4, None), 0), 129: ("text1",),
 }  # fmt: skip
 
 
@@ -114,6 +115,17 @@ def _status(data: bytes) -> tuple[Any, ...]:
     return (int(within(int.from_bytes(data, "little", signed=True), 0, 3)),)
 
 
+def _whole(data: bytes, count: int, low: Any, high: Any, text: int | None) -> tuple[Any, ...]:
+    """So many i32, each within its bounds (up to 0x7FFFFF by default), then text of so many bytes
+    at least; None: nothing more."""
+    if len(data) < 4 * count or (text is None and len(data) != 4 * count):
+        raise Bad("length")
+    values = struct.unpack(f"<{count}i", data[: 4 * count])
+    for value, least, most in zip(values, low, high or [None] * count, strict=True):
+        within(value, least, 0x7FFFFF if most is None else most)
+    return (*values, *(() if text is None else _text(data[4 * count :], text)))
+
+
 def _stroke(data: bytes) -> tuple[Any, ...]:
     if len(data) < 24 or (len(data) - 16) % 8:
         raise Bad("length")
@@ -195,6 +207,7 @@ _DECODERS: dict[str, Any] = {
     "text64": lambda data: _text(data, 1, 64),
     "one": lambda data: _text(data, 1, 1),
     "status": _status,
+    "whole": _whole,
     STROKE: _stroke,
     POINTS: _points,
     "indices": _indices,

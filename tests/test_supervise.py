@@ -187,6 +187,10 @@ async def test_an_effect_that_cannot_be_begun(tmp_path, monkeypatch, kind):
             async with connect(server.addresses["paint"], "eve", "pw", create=True) as eve:
                 eve.send(packets.UNSELECTED_STROKE.encode_request(0, b"", [1]))
                 await until(lambda: once.fired)
+        if kind is effects.CheckCredentials:
+            async with connect_websocket(web(server, "paint")) as ws:
+                await ws.send(packets.HELLO.encode_request(0, b"", 1, 0, 0, "a token"))
+                await closed(ws)
         await use_all(server, "first")
         await until(lambda: once.fired)
         assert server.supervisor.errors[kind.__name__] == 1
@@ -280,6 +284,17 @@ def web(server, room):
     return server.addresses["web"].replace("http", "ws", 1) + f"/ws/{room}"
 
 
+LOGINS = {
+    False: [
+        packets.CREATE_ACCOUNT.encode_request(0, b"ada", "pw"),
+        packets.CONNECTION.encode_request(0, b"ada", "pw"),
+    ],
+    True: [
+        packets.CREATE_ACCOUNT.encode_request(0, b"ada", "pw"),
+        packets.HELLO.encode_request(0, b"ada", 1, 0, 0, "pw"),
+    ],
+}
+"""Of old clients, and of those that have the extension."""
 PAINT_REQUESTS = [kind for kind in packets.PACKETS.values() if kind.id in paint_handles]
 
 
@@ -288,8 +303,8 @@ async def test_a_handler_of_paint_that_raises(tmp_path, monkeypatch, kind):
     async with serving(tmp_path) as server, bystander(server):
         async with connect_websocket(web(server, "paint")) as ws:
             if kind.when is not packets.When.LOGIN:
-                for each in (packets.CREATE_ACCOUNT, packets.CONNECTION):
-                    await ws.send(each.encode_request(0, b"ada", "pw"))
+                for each in LOGINS[kind.extension]:
+                    await ws.send(each)
                     await ws.recv()
                 lobby = orjson.dumps(
                     dict(zip(packets.LOBBY_KEYS, ("d", "ada", "pixel", "public", ""), strict=True))

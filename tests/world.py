@@ -289,6 +289,13 @@ class Peer:
         self.take()
         return self
 
+    def hello(self, name: str = "", password: str = "", flags: int = 0, client: int = 0) -> "Peer":
+        """HELLO, under a name with a password, or with what the connection's request has said."""
+        self.name = name.encode()
+        self.send(packets.HELLO, 1, flags, client, password)
+        self.name = self.session.name.encode()
+        return self
+
     def create(self, filename: str, mode: str = "stroke", **other: str) -> "Peer":
         """LOBBY_CREATION."""
         return self.send(
@@ -427,6 +434,8 @@ class World:
         self.failures: list[Exception] = []
         """Of what was injected: what was reported for the log."""
         self.peers: dict[int, Peer | Talker] = {}
+        self.sessions: dict[str, str] = {}
+        """Names of accounts by what a cookie or a bearer token says."""
         self.effects: list[Any] = []
         self.flushed: Callable[[int, bytes], None] = lambda _number, _batch: None
         report = self.report = run(recover(self.store, self.journal))
@@ -436,6 +445,14 @@ class World:
             room.restore({kind: run(self.store.read(kind)) for kind in room.KINDS}, self.now)
 
     report: Report
+
+    def extended(self, name: str, flags: int = 0, client: int = 0) -> Peer:
+        """A new connection that has the extension, logged in with a password."""
+        run(self.store.add_account(name, b"pw", 0))
+        peer = Peer(self, "127.0.0.1", 0.0).hello(name, "pw", flags, client)
+        peer.expect(packets.HELLO, 0, 1, name)
+        peer.take()
+        return peer
 
     def peer(self, name: str = "", address: str = "127.0.0.1", rtt_s: float = 0.0) -> Peer:
         """A new connection, logged in if it has a name."""
@@ -512,6 +529,9 @@ class World:
                     self.store.passwords.setdefault(name, password.encode())
                 ok = self.store.passwords.get(name) == password.encode()
                 self.defer(lambda: session.password_checked(name, ok, self.now))
+            case effects.CheckCredentials(session, credentials):
+                owner = self.sessions.get(credentials, "")
+                self.defer(lambda: session.password_checked(owner, bool(owner), self.now))
             case effects.ProbeHolder(session, holder, name):
                 dead = [
                     p

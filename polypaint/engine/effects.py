@@ -36,7 +36,7 @@ class Requester(Protocol):
     closing: str
 
     def password_checked(self, name: str, ok: bool | None, now: float) -> None:
-        """The answer to CheckPassword; None: the store does not answer."""
+        """The answer to CheckPassword or CheckCredentials; None: the store does not answer."""
 
     def account_created(self, status: int, now: float) -> None:
         """The answer to CreateAccount: ACCOUNT_CREATED, NAME_TAKEN or ACCOUNT_REFUSED."""
@@ -69,6 +69,13 @@ class CheckPassword(Awaited):
     name: str
     password: str
     bind: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CheckCredentials(Awaited):
+    """Whose are these? Comes back as `session.password_checked`, with the name of the account."""
+
+    credentials: str
 
 
 @dataclass(frozen=True, slots=True)

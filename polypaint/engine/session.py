@@ -84,6 +84,8 @@ class Session(ABC):
         self._flush_set = context.flush_set
         self.send_queue = SendQueue(context.flush_set)
         self.name = ""
+        self.credentials = ""
+        """A cookie's session or a bearer token, of the request that opened the connection."""
         self.waiting = False
         self.closing = ""
         self.taken_at = now

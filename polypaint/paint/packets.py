@@ -118,7 +118,8 @@ class Packet:
 
     request: what a client sends; reply: what the server sends (for a drawing packet the same: it
     is relayed). indices: it names strokes by position. shifts: it changes positions of strokes.
-    passing: may it be left out for somebody who lags, or passed by what is?
+    passing: may it be left out for somebody who lags, or passed by what is? extension: it is for
+    sessions that began with HELLO, and dropped in silence when another one sends it.
     """
 
     id: int
@@ -132,6 +133,7 @@ class Packet:
     shifts: bool = False
     relayed: bool = False
     coalescing: Coalescing = Coalescing.BARRIER
+    extension: bool = False
 
     def encode_request(self, date: int, name: bytes, *values: Any) -> bytes:
         """The packet as a client sends it. Raises ProtocolError when values do not conform."""
@@ -391,6 +393,25 @@ LOBBY_PLAYER_KICK = Packet(
 )
 RESIZE_CANVAS_INT = _drawing(
     33, "RESIZE_CANVAS_INT", "Give the canvas a new size.", _canvas("number")
+)
+HELLO = Packet(
+    128,
+    "HELLO",
+    "Log in, and have the extension; answered 0 accepted, 1 already connected, 2 not let in, "
+    "3 taken over, 4 try again later.",
+    When.LOGIN,
+    Body(
+        (
+            Field("version", "i32", 1, NUMBER_MAX),
+            Field("flags", "i32", 0, NUMBER_MAX),
+            Field("client", "i32", 0, NUMBER_MAX),
+        ),
+        Tail("password", "text", 0),
+    ),
+    Body(
+        (Field("status", "i32", 0, 4), Field("version", "i32", 1, NUMBER_MAX)),
+        Tail("account", "text", 0),
+    ),
 )
 TICKET = Packet(
     129,

@@ -123,10 +123,14 @@ class PaintService:
         self.replays.end(session)
         self.context.gone(session.address, unauthenticated=not session.name)
         if session.name:
-            self.presence.let_go(session.name, session)
-            self.context.contain("leaving", self.leave, session, now)
-            self.context.contain("leaving", self.channels.disconnect_all, session)
+            self.part(session, now)
         session.send_queue.drop()
+
+    def part(self, session: PaintSession, now: float) -> None:
+        """Somebody who is logged in goes: their name is free, and they are nowhere any more."""
+        self.presence.let_go(session.name, session)
+        self.context.contain("leaving", self.leave, session, now)
+        self.context.contain("leaving", self.channels.disconnect_all, session)
 
     # ------------------------------------------------------------ lobbies: coming and going
     def create(self, session: PaintSession, info: LobbyRules, now: float) -> None:

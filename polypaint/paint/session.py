@@ -21,7 +21,7 @@ from polypaint.engine.handlers import Handlers
 from polypaint.engine.session import Session
 from polypaint.errors import ProtocolError, Refused
 from polypaint.identity.accounts import is_name, is_password
-from polypaint.paint import packets
+from polypaint.paint import extension, packets
 from polypaint.paint.channels import Channel, is_channel_name, split_message
 from polypaint.paint.lobbies import Lobby, LobbyRules, Member
 from polypaint.paint.packets import CODEC, PACKETS, Packet, When
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from polypaint.paint.service import PaintService
 
 ACCEPTED, ALREADY_CONNECTED, BAD_PASSWORD = range(3)
+TRY_LATER: Final = extension.TRY_LATER
+"""To CONNECTION, whose protocol has no word for it, it is BAD_PASSWORD."""
 ADD_STROKE: Final = packets.ADD_STROKE.id
 TICKET_VERSION: Final = b"1"
 REJECTED_MAX: Final = 50
@@ -59,6 +61,7 @@ class PaintSession(Session):
         self.channels: dict[str, Channel] = {}
         self.lobby: Lobby | None = None
         self.member: Member | None = None
+        self.extension: extension.Extension | None = None
         self._rtt_s = rtt_s
         self._backlogged_at: float | None = None
         self._decoder = FrameDecoder()
@@ -171,7 +174,7 @@ class PaintSession(Session):
         self.service.counters["packets"] += 1
         self._deadline.cancel()
         kind = PACKETS.get(packet[2])
-        if self.name and (kind is None or kind.when is When.IGNORED):
+        if self.name and (kind is None or kind.when is When.IGNORED or self._is_foreign(kind)):
             return
         try:
             self._permit(kind, packet)
@@ -179,11 +182,15 @@ class PaintSession(Session):
         except (ProtocolError, Refused) as error:
             self.reject(packet, str(error), now)
 
+    def _is_foreign(self, kind: Packet) -> bool:
+        """Does it belong to an extension that this session has not asked for?"""
+        return kind.extension and self.extension is None
+
     def _permit(self, kind: Packet | None, packet: bytes) -> None:
         """Is this packet in place? Raises ProtocolError."""
         if not self.name:
             if kind is None or kind.when is not When.LOGIN:
-                raise ProtocolError("the first packet must be CONNECTION or CREATE_ACCOUNT")
+                raise ProtocolError("the first packet must be CONNECTION, CREATE_ACCOUNT or HELLO")
             return
         if kind is None or kind.when in (When.LOGIN, When.NEVER):
             raise ProtocolError("not from a client that is logged in")
@@ -229,19 +236,23 @@ class PaintSession(Session):
     def _connection(self, packet: bytes, now: float) -> None:
         name, password = self._credentials(packet)
         if not is_name(name) or not is_password(password):
-            self._answer_login(BAD_PASSWORD, now)
+            self.answer_login(BAD_PASSWORD, now)
             return
         self.waiting = True
         self.service.effects.append(effects.CheckPassword(self, name, password))
 
     def password_checked(self, name: str, ok: bool | None, now: float) -> None:
-        """See `effects.Requester`; the protocol has no word for a store that does not answer."""
+        """See `effects.Requester`."""
         self.waiting = False
         if self.closing:
             return
+        holder = self.service.presence.holder(name) if ok else None
+        if ok and holder and self.extension and self.extension.may_replace(holder):
+            extension.take_over(holder, now)
+            holder = None
         if not ok:
-            self._answer_login(BAD_PASSWORD, now)
-        elif (holder := self.service.presence.holder(name)) is not None:
+            self.answer_login(BAD_PASSWORD if ok is False else TRY_LATER, now)
+        elif holder is not None:
             self.waiting = True  # until it is known whether that connection is still there
             self.service.effects.append(effects.ProbeHolder(self, holder, name))
             return
@@ -258,16 +269,22 @@ class PaintSession(Session):
 
     def _come_in(self, name: str, now: float) -> None:
         if not self.service.presence.claim(name, self):
-            self._answer_login(ALREADY_CONNECTED, now)
+            self.answer_login(ALREADY_CONNECTED, now)
             return
         self.name = name
         self.name_bytes = name.encode()
         self.service.context.known(self.address)
         self.service.channels.join_general(self)
-        self._answer_login(ACCEPTED, now)
+        self.answer_login(ACCEPTED, now)
 
-    def _answer_login(self, status: int, now: float) -> None:
-        self.send_queue.push(packets.CONNECTION.encode_reply(self.context.date(now), status))
+    def answer_login(self, status: int, now: float) -> None:
+        """Say what came of CONNECTION or HELLO; the connection ends if it did not let one in."""
+        date = self.context.date(now)
+        if self.extension is not None:
+            self.send_queue.push(extension.greeting(date, status, self.name))
+        else:
+            told = min(status, BAD_PASSWORD)
+            self.send_queue.push(packets.CONNECTION.encode_reply(date, told))
         if status != ACCEPTED:
             self.close("login refused")
 
@@ -414,6 +431,10 @@ class PaintSession(Session):
         """The JSON object in a packet, whose parsing counts as work. Raises ProtocolError."""
         self._flush_set.spent += strictjson.cost(packet)
         return kind.decode_object(packet)
+
+
+for _kind, _handler in extension.EXTENSION_HANDLERS.items():
+    handles(_kind)(_handler)
 
 
 def _conforms(packet: bytes) -> None:

@@ -8,7 +8,7 @@ Counterparts: `engine/effects.py` and each room's; `runtime/runtime.py` hands th
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, Protocol
 
 import structlog
@@ -78,6 +78,8 @@ class EffectRunner:
         self._canvases = ports.workers("canvas", threads)
         self._waiting_work = WorkQueue(threads)
         self._supervisor = supervisor
+        self.account_of: Callable[[str], Awaitable[str | None]] = _nobodys
+        """Whose a session's cookie or a token is."""
         self._running_effects = False
 
     @property
@@ -184,6 +186,13 @@ class EffectRunner:
             effect.name, effect.password, session.address, effect.bind, lambda: not session.closing
         )
         session.password_checked(effect.name, ok, self._now())
+
+    def _check_credentials(self, effect: effects.CheckCredentials) -> None:
+        self._spawn(effect, self._recognized(effect))
+
+    async def _recognized(self, effect: effects.CheckCredentials) -> None:
+        name = await self.account_of(effect.credentials)
+        effect.session.password_checked(name or "", bool(name), self._now())
 
     async def authenticated(self, name: str, password: str, address: str) -> bool | None:
         """Is this the account's password? None: ask again later.
@@ -364,8 +373,13 @@ class EffectRunner:
             return None
 
 
+async def _nobodys(_credentials: str) -> None:
+    """Where there are no sessions, nobody has one."""
+
+
 _RUNNERS: Final[dict[type, Any]] = {
     effects.CheckPassword: EffectRunner._check_password,
+    effects.CheckCredentials: EffectRunner._check_credentials,
     effects.CreateAccount: EffectRunner._create_account,
     effects.ProbeHolder: EffectRunner._probe_holder,
     effects.IssueTicket: EffectRunner._issue_ticket,

@@ -11,6 +11,7 @@ import {
   CREATE_ACCOUNT,
   ConnectionClosed,
   FETCH_DATABASE,
+  HELLO,
   LOBBY_CONNECT,
   LOBBY_CREATION,
   LOBBY_FETCH,
@@ -145,6 +146,7 @@ class World {
     const kind = PACKETS[packet[2]];
     const good = kind === LOBBY_CONNECT ? 1 : 0;
     const status = this.statuses.get(kind.id)?.shift() ?? good;
+    if (kind === HELLO) socket.say(kind, { status, version: 1, account: "ada" });
     if (kind.reply === CONNECTION.reply) socket.say(kind, { status });
     if (kind === ADD_STROKE) this.strokes.push(packet);
   }
@@ -190,6 +192,43 @@ for (const [kind, status, says] of [
       assert.equal(error.status, status);
       assert.match(error.message, says);
       assert.equal(error.name, "LoginFailed");
+      return true;
+    });
+    assert.ok(world.socket.closed);
+  });
+}
+
+test("who is signed in connects without a name, and takes over once", async () => {
+  const world = new World();
+  const { WebSocket, clock } = world;
+  const options = { WebSocket, clock, random: () => 0.5, session: true, takeover: true };
+  const client = await connect("ws://there/ws/paint", "", "", options);
+  assert.equal(client.name, "ada");
+  const [hello] = world.socket.sent;
+  const { version, flags, client: number, password } = decodeRequest(HELLO, hello);
+  assert.deepEqual([version, flags, password, hello[7]], [1, 1, "", 0]);
+  assert.ok(number > 0);
+  world.socket.lose();
+  await world.clock.advance(100);
+  const again = world.socket.sent[0];
+  assert.deepEqual(decodeRequest(HELLO, again), { version: 1, flags: 0, client: number, password: "" });
+  assert.equal(again[7], 0); // the cookie says it
+  assert.equal(world.sockets.length, 2);
+  let ended = "";
+  client.on("end", (reason) => (ended = reason));
+  world.socket.say(HELLO, { status: 3, version: 1, account: "ada" });
+  assert.equal(ended, "taken over");
+  await world.clock.advance(60_000);
+  assert.equal(world.sockets.length, 2);
+});
+
+for (const [status, code] of [[1, "connected"], [2, "password"], [4, "busy"]]) {
+  test(`HELLO answered ${status}: ${code}`, async () => {
+    const world = new World();
+    world.status(HELLO, status);
+    await assert.rejects(world.connect("ada", { session: true }), (error) => {
+      assert.ok(error instanceof LoginFailed);
+      assert.deepEqual([error.status, error.code], [status, code]);
       return true;
     });
     assert.ok(world.socket.closed);

@@ -33,10 +33,13 @@ export class ConnectionClosed extends PolypaintError {}
 export class LoginFailed extends ConnectionClosed {
   /**
    * @param {string} message
-   * @param {number} status what the server answered: see CONNECTION and CREATE_ACCOUNT
+   * @param {number} status what the server answered: see CONNECTION, CREATE_ACCOUNT and HELLO
+   * @param {"" | "connected" | "password" | "busy"} [code] why: the same person is connected
+   *   elsewhere; no such name and password, or not signed in; the server asks to come back later
    */
-  constructor(message, status) {
+  constructor(message, status, code = "") {
     super(message);
     this.status = status;
+    this.code = code;
   }
 }

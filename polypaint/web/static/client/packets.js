@@ -193,6 +193,25 @@ const RESIZE_CANVAS_INT_BODY = body(
   ],
   null, "area", 16777216,
 );
+/** @typedef {{ version: number, flags: number, client: number, password: string }} HelloRequestValues */
+/** @type {Body<HelloRequestValues>} */
+const HELLO_REQUEST_BODY = body(
+  [
+    field("version", "i32", 1, 8388607),
+    field("flags", "i32", 0, 8388607),
+    field("client", "i32", 0, 8388607),
+  ],
+  tail("password", "text", 0, 65527),
+);
+/** @typedef {{ status: number, version: number, account: string }} HelloReplyValues */
+/** @type {Body<HelloReplyValues>} */
+const HELLO_REPLY_BODY = body(
+  [
+    field("status", "i32", 0, 4),
+    field("version", "i32", 1, 8388607),
+  ],
+  tail("account", "text", 0, 65527),
+);
 /** @typedef {{ version: string }} TicketRequestValues */
 /** @type {Body<TicketRequestValues>} */
 const TICKET_REQUEST_BODY = body([], tail("version", "text", 1, 1));
@@ -268,6 +287,8 @@ export const LOBBY_INFO_CHANGE = packet(31, "LOBBY_INFO_CHANGE", INFO_BODY, INFO
 export const LOBBY_PLAYER_KICK = packet(32, "LOBBY_PLAYER_KICK", null, LOBBY_PLAYER_KICK_BODY);
 /** Give the canvas a new size. @type {Packet<ResizeCanvasIntValues, ResizeCanvasIntValues>} */
 export const RESIZE_CANVAS_INT = packet(33, "RESIZE_CANVAS_INT", RESIZE_CANVAS_INT_BODY, RESIZE_CANVAS_INT_BODY, { relayed: true });
+/** Log in, and have the extension; answered 0 accepted, 1 already connected, 2 not let in, 3 taken over, 4 try again later. @type {Packet<HelloRequestValues, HelloReplyValues>} */
+export const HELLO = packet(128, "HELLO", HELLO_REQUEST_BODY, HELLO_REPLY_BODY);
 /** Ask for a ticket (`version`: 1), which stands in for the password for a day. @type {Packet<TicketRequestValues, TicketReplyValues>} */
 export const TICKET = packet(129, "TICKET", TICKET_REQUEST_BODY, TICKET_REPLY_BODY);
 
@@ -307,6 +328,7 @@ export const PACKETS = byId([
   LOBBY_INFO_CHANGE,
   LOBBY_PLAYER_KICK,
   RESIZE_CANVAS_INT,
+  HELLO,
   TICKET,
 ]);
 

@@ -15,15 +15,15 @@ import { author, decodeReply, encodeRequest, header, utf8 } from "./codec.js";
 import { Connection, deferred, within } from "./connection.js";
 import { Drawing } from "./drawing.js";
 import { Emitter } from "./emitter.js";
-import { ConnectionClosed, LoginFailed, Refused } from "./errors.js";
+import { ConnectionClosed, Refused } from "./errors.js";
+import { Login, isFinal, refusedAccount, tookOver } from "./login.js";
 import {
   CHANNEL_CREATION,
   CHANNEL_DISCONNECT,
   CHANNEL_FETCH,
   CHANNEL_MESSAGE,
-  CONNECTION,
-  CREATE_ACCOUNT,
   FETCH_DATABASE,
+  HELLO,
   LOBBY_CONNECT,
   LOBBY_CREATION,
   LOBBY_DISCONNECT,
@@ -49,11 +49,6 @@ const BACKOFF_MS_MAX = 10_000;
 const CREATED = 0;
 const CONNECTED = 1;
 const NAME_TAKEN = 1;
-const ALREADY_CONNECTED = 1;
-/** @type {Readonly<Record<number, string>>} */
-const LOGIN = { 1: "already connected", 2: "no such name and password" };
-/** @type {Readonly<Record<number, string>>} */
-const ACCOUNT = { 1: "the name is taken", 2: "the server refused this name or password" };
 /** Which answer lets one in, by the type of the packet. @type {ReadonlyMap<number, number>} */
 const ENTRANCES = new Map([
   [LOBBY_CREATION.id, CREATED],
@@ -63,6 +58,9 @@ const ENTRANCES = new Map([
 /**
  * @typedef {Object} Options
  * @property {boolean} [create] make the account first if it does not exist
+ * @property {boolean} [session] have the extension. With an empty name and password one is who the
+ *   browser's cookie says, with an empty name and a token as password, who the token says
+ * @property {boolean} [takeover] with `session`: end the same person's other session
  * @property {boolean} [reconnect] come back after a lost connection (default: yes)
  * @property {SocketClass} [WebSocket]
  * @property {Clock} [clock]
@@ -111,7 +109,10 @@ export class Client extends Emitter {
   #password;
   /** What stands in for the password when the connection is made again. */
   #ticket = "";
+  /** The name that was given, which may be empty where a session says who one is. */
+  #given;
   #create;
+  #login;
   #reconnect;
   #WebSocket;
   #clock;
@@ -140,7 +141,7 @@ export class Client extends Emitter {
     super();
     this.name = name;
     /** The name in UTF-8. */
-    this.nameBytes = utf8(name);
+    this.nameBytes = this.#given = utf8(name);
     this.#address = address;
     this.#password = password;
     this.#create = options.create ?? false;
@@ -152,6 +153,8 @@ export class Client extends Emitter {
       clearTimeout: (timer) => clearTimeout(timer),
     };
     this.#random = options.random ?? Math.random;
+    const { session = false, takeover = false } = options;
+    this.#login = new Login(this.#clock, ANSWER_MS, this.#random, session, takeover);
     if (this.#WebSocket === undefined) {
       throw new TypeError("this platform has no WebSocket: hand one in as options.WebSocket");
     }
@@ -183,33 +186,33 @@ export class Client extends Emitter {
   async #dial() {
     if (this.#ticket) {
       try {
-        return await this.#loggedIn(this.#ticket);
+        return await this.#loggedIn(this.nameBytes, this.#ticket);
       } catch (error) {
-        const ended = error instanceof LoginFailed && error.status !== ALREADY_CONNECTED;
-        if (!ended) throw error;
+        if (!isFinal(error)) throw error;
         this.#ticket = ""; // it has ended, or the password is another now
       }
     }
-    return this.#loggedIn(this.#password);
+    return this.#loggedIn(this.#given, this.#password);
   }
 
-  /** @param {string} password */
-  async #loggedIn(password) {
+  /**
+   * @param {Uint8Array} name
+   * @param {string} password
+   */
+  async #loggedIn(name, password) {
     let connection = await this.#connected();
     try {
       if (this.#create) {
-        const status = await this.#ask(connection, CREATE_ACCOUNT, password);
+        const status = await this.#login.create(connection, name, password);
         if (status === NAME_TAKEN) {
           // Ours, perhaps: the password decides.
           connection.close();
           connection = await this.#connected();
-        } else if (status) throw new LoginFailed(ACCOUNT[status], status);
+        } else if (status) throw refusedAccount(status);
         this.#create = false;
       }
-      const status = await this.#ask(connection, CONNECTION, password);
-      if (status) {
-        throw new LoginFailed(`cannot log in as ${this.name}: ${LOGIN[status]}`, status);
-      }
+      this.name = await this.#login.enter(connection, name, password);
+      this.nameBytes = utf8(this.name);
     } catch (error) {
       connection.close();
       throw error;
@@ -228,22 +231,10 @@ export class Client extends Emitter {
     return connection;
   }
 
-  /**
-   * Send name and password; the status that comes back.
-   *
-   * @param {Connection} connection
-   * @param {Packet<{ password: string }, { status: number }>} kind
-   * @param {string} password
-   */
-  async #ask(connection, kind, password) {
-    connection.send(encodeRequest(kind, this.date, this.nameBytes, { password }));
-    return decodeReply(kind, await connection.next(this.#clock, ANSWER_MS)).status;
-  }
-
   /** @param {Connection} connection */
   #listen(connection) {
     this.#connection = connection;
-    if (this.#reconnect) this.#send(TICKET, { version: "1" });
+    if (this.#reconnect && this.#password) this.#send(TICKET, { version: "1" });
     connection.listen(
       (packet) => this.#receive(packet),
       (reason) => this.#lost(reason),
@@ -276,8 +267,8 @@ export class Client extends Emitter {
         return;
       } catch (error) {
         // "Already connected": the server has not noticed yet that we were gone.
-        if (error instanceof LoginFailed && error.status !== ALREADY_CONNECTED) {
-          this.#end(error.message);
+        if (isFinal(error)) {
+          this.#end(/** @type {Error} */ (error).message);
           return;
         }
         if (!(error instanceof ConnectionClosed)) throw error;
@@ -335,6 +326,7 @@ export class Client extends Emitter {
     const { drawing } = this;
     if (kind === CHANNEL_MESSAGE) this.#said(packet);
     else if (kind === TICKET) this.#ticket = decodeReply(TICKET, packet).ticket;
+    else if (kind === HELLO && tookOver(packet)) this.#end("taken over");
     else if (kind === LOBBY_PLAYER_KICK) this.#kicked(packet);
     else if (kind === LOBBY_CONNECT && this.#staleAnswers) this.#staleAnswers--;
     else if (kind === LOBBY_CONNECT && drawing?.answers) {

@@ -1,0 +1,78 @@
+"""Packets 128-159, and what a session has that asked for them with HELLO; old clients see none.
+
+A module for each thing that the extension does has handlers for its packets; `EXTENSION_HANDLERS`
+has them all, and `session.py` puts them into its table.
+
+Must never import a session. Protocol: docs/protocol.md, section 10.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from polypaint.engine import effects
+from polypaint.errors import ProtocolError
+from polypaint.identity.accounts import is_name, is_password
+from polypaint.paint import packets
+from polypaint.paint.packets import CODEC, Packet
+
+if TYPE_CHECKING:
+    from polypaint.paint.session import PaintSession
+
+VERSION: Final = 1
+"""Of the extension, as this server speaks it."""
+TAKEOVER: Final = 1
+"""Flag of HELLO: end the same account's other session."""
+ACCEPTED, ALREADY_CONNECTED, NOT_LET_IN, TAKEN_OVER, TRY_LATER = range(5)
+TAKEN_OVER_REASON: Final = "taken over"
+
+
+@dataclass(slots=True)
+class Extension:
+    """What a session has that sent HELLO. client: a number by which it knows itself, or 0."""
+
+    takeover: bool = False
+    client: int = 0
+
+    def may_replace(self, holder: "PaintSession") -> bool:
+        """May it end this session of the same account? Its own lost one, or because it says so."""
+        other = holder.extension
+        same = other is not None and other.client == self.client != 0
+        return self.takeover or same
+
+
+def hello(session: "PaintSession", packet: bytes, now: float) -> None:
+    """Log in: with a password or ticket, or with what the request of the connection has proved."""
+    _, flags, client, password = CODEC.decode(packet)
+    try:
+        name = packet[8 : 8 + packet[7]].decode()
+    except UnicodeDecodeError:
+        raise ProtocolError("the name is not UTF-8") from None
+    session.extension = Extension(bool(flags & TAKEOVER), client)
+    if name and is_name(name) and is_password(password):
+        asked: effects.Effect = effects.CheckPassword(session, name, password)
+    elif not name and (credentials := password or session.credentials):
+        asked = effects.CheckCredentials(session, credentials)
+    else:
+        session.answer_login(NOT_LET_IN, now)
+        return
+    session.waiting = True
+    session.service.effects.append(asked)
+
+
+def greeting(date: int, status: int, name: str) -> bytes:
+    """The answer to HELLO."""
+    return packets.HELLO.encode_reply(date, status, VERSION, name)
+
+
+def take_over(holder: "PaintSession", now: float) -> None:
+    """End a session because its owner goes on elsewhere: the name is free at once."""
+    if holder.extension is not None:
+        told = greeting(holder.context.date(now), TAKEN_OVER, holder.name)
+        holder.send_queue.push(told)
+    holder.service.part(holder, now)
+    holder.close(TAKEN_OVER_REASON)
+
+
+Handler: TypeAlias = "Callable[[PaintSession, bytes, float], None]"
+EXTENSION_HANDLERS: Final[dict[Packet, Handler]] = {packets.HELLO: hello}

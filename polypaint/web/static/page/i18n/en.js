@@ -89,6 +89,12 @@ export const en = {
   fit: "Fit",
   offline: "Offline…",
   offlineNote: "What you draw is kept.",
+  refused: "That did not count.",
+  refusedHeldBy: "{who} holds this.",
+  refusedHeld: "Somebody else holds this.",
+  refusedFull: "The drawing is full.",
+  refusedOffPaper: "Please start on the paper.",
+  refusedOffline: "Not done: the connection was lost meanwhile.",
   bare: "Press Tab again for the controls.",
 
   // A selection.

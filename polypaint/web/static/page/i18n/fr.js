@@ -87,6 +87,12 @@ export const fr = {
   fit: "Ajuster",
   offline: "Hors ligne…",
   offlineNote: "Ce que vous dessinez est gardé.",
+  refused: "Cela n’a pas compté.",
+  refusedHeldBy: "{who} le tient.",
+  refusedHeld: "Quelqu’un d’autre le tient.",
+  refusedFull: "Le dessin est plein.",
+  refusedOffPaper: "Commencez sur la feuille.",
+  refusedOffline: "Pas fait : la connexion s’est perdue entre-temps.",
   bare: "Appuyez encore sur Tab pour revoir les commandes.",
 
   selection: "Sélection",

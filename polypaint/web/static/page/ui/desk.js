@@ -14,6 +14,7 @@ import { palette } from "./palette.js";
 import { Panels } from "./panels.js";
 import { People } from "./people.js";
 import { preference } from "./preferences.js";
+import { refusal } from "./refusals.js";
 import { selectionBar } from "./selection.js";
 import { share } from "./share.js";
 import { shortcuts } from "./shortcuts.js";
@@ -133,7 +134,7 @@ export class Desk {
   #listen() {
     const { client, drawing, surface, status } = this;
     surface.showPointers = preference("pointers", "on") === "on";
-    surface.on("refused", (/** @type {string} */ text) => status.say(text));
+    surface.on("refused", (text) => status.say(refusal(text)));
     client.on("offline", () => status.offline(true));
     client.on("online", () => status.offline(false));
     drawing.on("end", () => {

@@ -79,13 +79,17 @@ export class Panels {
     if (this.open) this.#show(name, true);
   }
 
-  /** Close what is open; its button has the focus again. */
+  /**
+   * Close what is open. Its button has the focus again; where that is in a menu, which has closed,
+   * the drawing has it.
+   */
   close() {
     const panel = this.#panels.get(this.open);
     if (!panel) return;
     this.#show(this.open, false);
     this.open = "";
-    panel.button.focus();
+    const next = panel.button.isConnected ? panel.button : document.querySelector(".surface");
+    if (next instanceof HTMLElement) next.focus();
   }
 
   /**

@@ -79,7 +79,7 @@ HEAD: Final = """/**
 /**
  * One packet type. request: what a client sends; reply: what the server sends (for a drawing
  * packet the same: it is relayed). mode: of the lobby, null for either. indices: it names strokes
- * by position. shifts: it changes positions of strokes.
+ * by position. shifts: it changes positions of strokes. extension: only for who asked for it.
  *
  * @template Request, Reply
  * @typedef {Object} Packet
@@ -91,6 +91,7 @@ HEAD: Final = """/**
  * @property {boolean} indices
  * @property {boolean} shifts
  * @property {boolean} relayed
+ * @property {boolean} extension
  */
 """
 
@@ -137,12 +138,12 @@ function body(fields, rest, rule = "none", ruleMax = 0) {
  * @param {string} name
  * @param {Body<Request> | null} request
  * @param {Body<Reply> | null} reply
- * @param {Partial<Pick<Packet<Request, Reply>, "mode" | "indices" | "shifts" | "relayed">>} [more]
+ * @param {Partial<Omit<Packet<Request, Reply>, "id" | "name" | "request" | "reply">>} [more]
  * @returns {Packet<Request, Reply>}
  */
 function packet(id, name, request, reply, more = {}) {
   const { mode = null, indices = false, shifts = false, relayed = false } = more;
-  return { id, name, request, reply, mode, indices, shifts, relayed };
+  return { id, name, request, reply, mode, indices, shifts, relayed, extension: !!more.extension };
 }
 
 /**
@@ -224,6 +225,7 @@ def packet_text(packet: Packet, names: dict[Body, str]) -> str:
             ("indices", packet.indices),
             ("shifts", packet.shifts),
             ("relayed", packet.relayed),
+            ("extension", packet.extension),
         )
         if value
     ]

@@ -21,12 +21,14 @@ KINDS = {
     19: (RECTANGLE, 0), 20: ("empty",), 21: (RECTANGLE, None), 22: ("text64",), 23: ("doubles",),
     24: ("empty",), 25: (FILL,), 26: ("empty",), 27: ("empty",), 29: ("empty",), 30: ("text",),
     31: ("text1",), 33: ("sides",), 128: ("whole", 3, (1, 0, 0), None, 0), 129: ("one",),
+    132: ("pointer",), 133: ("ink",), 134: ("whole", 1, (0,), (1,), None),
 }  # fmt: skip
 REPLIES = {
-    **{i: k for i, k in KINDS.items() if i not in (7, 8, 9, 27)},
+    **{i: k for i, k in KINDS.items() if i not in (7, 8, 9, 27, 134)},
     3: ("status",), 4: ("status",), 5: ("text1",), 6: ("status",), 11: ("text1",),
     28: ("status",), 30: ("status",), 32: ("text1",),
     128: ("whole", 2, (0, 1), (4, None), 0), 129: ("text1",),
+    130: ("whole", 1, (0,), (1,), 1), 131: ("whole", 1, (0,), (1,), 1),
 }  # fmt: skip
 
 
@@ -138,6 +140,25 @@ def _stroke(data: bytes) -> tuple[Any, ...]:
     return index(data[:4]), data[4:8], height, width, points
 
 
+def _pointer(data: bytes) -> tuple[Any, ...]:
+    if len(data) != 28:
+        raise Bad("length")
+    coordinates = [within(number(four), -0x7FFFFF, 0x7FFFFF) for four in fours(data[4:])]
+    return (index(data[:4]), *coordinates)
+
+
+def _ink(data: bytes) -> tuple[Any, ...]:
+    if not 16 <= len(data) <= 16 + 512 * 8 or len(data) % 8:
+        raise Bad("length")
+    coordinates = struct.unpack(f"<{(len(data) - 16) // 4}f", data[16:])
+    if not all(map(math.isfinite, coordinates)):
+        raise Bad("not finite")
+    points = [[x, y] for x, y in zip(coordinates[::2], coordinates[1::2], strict=True)]
+    width = within(number(data[8:12]), 1, 1000)
+    done = int(within(int.from_bytes(data[12:16], "little", signed=True), 0, 1))
+    return index(data[:4]), data[4:8], width, done, points
+
+
 def _points(data: bytes) -> tuple[Any, ...]:
     if len(data) < 16 or (len(data) - 8) % 8:
         raise Bad("length")
@@ -208,6 +229,8 @@ _DECODERS: dict[str, Any] = {
     "one": lambda data: _text(data, 1, 1),
     "status": _status,
     "whole": _whole,
+    "pointer": _pointer,
+    "ink": _ink,
     STROKE: _stroke,
     POINTS: _points,
     "indices": _indices,

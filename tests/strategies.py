@@ -2,6 +2,7 @@
 
 import struct
 
+import numpy as np
 from hypothesis import strategies as st
 
 from polypaint.paint.packets import (
@@ -53,7 +54,8 @@ def tail(spec: Tail):
         text = st.text(min_size=spec.least, max_size=60)
         return text.filter(lambda t: spec.least <= len(t.encode()) <= spec.most)
     if spec.kind == "points_f32":
-        return st.lists(st.tuples(coordinates, coordinates), min_size=1, max_size=40)
+        points = st.lists(st.tuples(coordinates, coordinates), min_size=spec.least, max_size=40)
+        return points if spec.least else points.map(lambda p: np.array(p, "<f4").reshape(-1, 2))
     if spec.kind == "points_number":
         whole = numbers(-NUMBER_MAX, NUMBER_MAX, whole=True)
         return st.lists(st.tuples(whole, whole), min_size=1, max_size=40)

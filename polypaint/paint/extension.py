@@ -17,6 +17,7 @@ from polypaint.paint import packets
 from polypaint.paint.packets import CODEC, Packet
 
 if TYPE_CHECKING:
+    from polypaint.paint.lobbies import Lobby
     from polypaint.paint.session import PaintSession
 
 VERSION: Final = 1
@@ -74,5 +75,51 @@ def take_over(holder: "PaintSession", now: float) -> None:
     holder.close(TAKEN_OVER_REASON)
 
 
+def pointer(session: "PaintSession", packet: bytes, now: float) -> None:
+    """Somebody points: the others are told soon."""
+    if lobby := _may_show(session, packet):
+        key = lobby.presence.key_of(session)
+        lobby.presence.live_ink.pointed(key, packet, session.context.timers, now)
+
+
+def ink(session: "PaintSession", packet: bytes, now: float) -> None:
+    """Somebody draws a stroke that is not in the drawing yet: the others are told soon."""
+    if lobby := _may_show(session, packet):
+        key = lobby.presence.key_of(session)
+        lobby.presence.live_ink.inked(key, packet, session.context.timers, now)
+
+
+def _may_show(session: "PaintSession", packet: bytes) -> "Lobby | None":
+    """Where this is to be shown; None: nowhere, for they are in no lobby or may not draw there.
+
+    Raises ProtocolError.
+    """
+    conforms(packet)
+    lobby = session.lobby
+    if lobby is None or not lobby.lets_draw(session.name):
+        return None
+    return lobby
+
+
+def away(session: "PaintSession", packet: bytes, now: float) -> None:
+    """Somebody looks elsewhere, or is back."""
+    conforms(packet)
+    if session.lobby is not None:
+        (elsewhere,) = CODEC.decode(packet)
+        session.lobby.presence.set_away(session, elsewhere == 1, session.context.date(now))
+
+
+def conforms(packet: bytes) -> None:
+    """Raises ProtocolError when the data does not have its layout."""
+    fault = CODEC.check(packet)
+    if fault:
+        raise ProtocolError(fault)
+
+
 Handler: TypeAlias = "Callable[[PaintSession, bytes, float], None]"
-EXTENSION_HANDLERS: Final[dict[Packet, Handler]] = {packets.HELLO: hello}
+EXTENSION_HANDLERS: Final[dict[Packet, Handler]] = {
+    packets.HELLO: hello,
+    packets.POINTER: pointer,
+    packets.INK: ink,
+    packets.AWAY: away,
+}

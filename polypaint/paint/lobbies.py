@@ -37,6 +37,7 @@ from polypaint.paint.packets import (
     Packet,
 )
 from polypaint.paint.pixels import PIXEL_BYTES, PixelCanvas
+from polypaint.paint.presence import Presence
 from polypaint.paint.strokes import StrokeCanvas
 
 FILENAME_BYTES_MAX: Final = 128
@@ -138,6 +139,10 @@ class Guest(Hashable, Protocol):
     name: str
     name_bytes: bytes
 
+    @property
+    def extended(self) -> bool:
+        """Has this connection asked for the extension?"""
+
     def window_s(self) -> float:
         """How long after an index-shifting packet an index of theirs may be stale."""
 
@@ -183,6 +188,8 @@ class Lobby:
         self.canvas: Canvas | None = None
         self.members: dict[str, Member] = {}
         self.broadcast = Broadcast(turn)
+        self._flush_set = turn
+        self._presence: Presence | None = None
         self.seq = 0
         self.on_change: Callable[[Lobby], None] = _nobody
         """Called when its members or its rules have changed."""
@@ -329,7 +336,7 @@ class Lobby:
         packet: conforms to its layout and carries the member's name. Returns whether positions in
         it may have changed since it was sent, for `attempt`.
         """
-        if self.allowed_authors is not None and member.guest.name not in self.allowed_authors:
+        if not self.lets_draw(member.guest.name):
             raise Stale("it is not your turn to draw")
         return PACKETS[packet[2]].indices and self._maybe_stale(member, now)
 
@@ -490,6 +497,17 @@ class Lobby:
 
     # ------------------------------------------------------------ people
     @property
+    def presence(self) -> Presence:
+        """Who is here, as those with the extension are told."""
+        if self._presence is None:
+            self._presence = Presence(self._flush_set)
+        return self._presence
+
+    def lets_draw(self, name: str) -> bool:
+        """May this member draw, as far as a game says?"""
+        return self.allowed_authors is None or name in self.allowed_authors
+
+    @property
     def frozen(self) -> bool:
         """Does everybody wait for somebody to load the canvas?"""
         return bool(self.waited_for)
@@ -516,6 +534,7 @@ class Lobby:
         self.weigh()
         self._snapshot = None
         self._shifts = []
+        self._presence = None
 
 
 def _nobody(_lobby: Lobby) -> None:

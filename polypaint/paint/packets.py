@@ -28,6 +28,8 @@ AREA_MAX: Final = 16 << 20
 STAMPS_MAX: Final = 64 << 20
 """Pixel writes of one SEND_POINTS."""
 CORNER_MAX: Final = 1 << 23
+INK_POINTS_MAX: Final = 512
+"""Points of one INK."""
 FILTER_BYTES_MAX: Final = 64
 HEADER: Final = Struct("<HBIB")
 DATA_BYTES_MAX: Final = _codec.PACKET_BYTES_MAX - _codec.HEADER_BYTES
@@ -422,6 +424,67 @@ TICKET = Packet(
     Body(tail=Tail("ticket", "text")),
 )
 """Of the extension: older servers drop it in silence, and only who has asked is ever sent it."""
+PEOPLE = Packet(
+    130,
+    "PEOPLE",
+    "Who is in the lobby, as a JSON array; `part` 0 begins it, 1 goes on.",
+    When.NEVER,
+    None,
+    Body((Field("part", "i32", 0, 1),), Tail("people", "text")),
+    extension=True,
+)
+PERSON = Packet(
+    131,
+    "PERSON",
+    "Somebody has come or changed, as a JSON object; `gone` 1: has left.",
+    When.NEVER,
+    None,
+    Body((Field("gone", "i32", 0, 1),), Tail("person", "text")),
+    extension=True,
+)
+POINTING = Body(
+    (
+        Field("key", "index", 0, INDEX_MAX),
+        *(Field(name, "number") for name in ("x", "y", "left", "top", "right", "bottom")),
+    )
+)
+POINTER = Packet(
+    132,
+    "POINTER",
+    "Where one points, and what one sees of the paper.",
+    When.ONLINE,
+    POINTING,
+    POINTING,
+    coalescing=Coalescing.TRANSPARENT,
+    extension=True,
+)
+INKING = Body(
+    (
+        Field("key", "index", 0, INDEX_MAX),
+        Field("rgba", "rgba"),
+        Field("width", "number", 1, PEN_MAX),
+        Field("done", "i32", 0, 1),
+    ),
+    Tail("points", "points_f32", 0, INK_POINTS_MAX),
+)
+INK = Packet(
+    133,
+    "INK",
+    "More of the stroke that one draws now; `done` 1: the pen is up; and no points: taken back.",
+    When.ONLINE,
+    INKING,
+    INKING,
+    coalescing=Coalescing.TRANSPARENT,
+    extension=True,
+)
+AWAY = Packet(
+    134,
+    "AWAY",
+    "One looks elsewhere (1), or is back (0).",
+    When.ONLINE,
+    Body((Field("away", "i32", 0, 1),)),
+    extension=True,
+)
 
 _DECLARED = [value for value in list(globals().values()) if isinstance(value, Packet)]
 PACKETS: Final[dict[int, Packet]] = {packet.id: packet for packet in _DECLARED}

@@ -327,6 +327,7 @@ class PaintService:
         session.lobby, session.member = lobby, member
         session.send_queue.attach(lobby.broadcast)
         self.channels.enter_lobby(session, lobby.info.filename)
+        lobby.presence.came(session, session.name == lobby.info.owner, self.context.date(now))
         if self.read_only:
             self._freeze(session, True, now)
         return member
@@ -340,6 +341,7 @@ class PaintService:
         was_frozen = lobby.frozen
         lobby.remove_member(member)
         session.send_queue.detach()
+        lobby.presence.went(session, self.context.date(now))
         self.channels.leave_lobby(session, lobby.info.filename)
         self.snapshot_requests.gone(lobby, member)
         if not lobby.members:
@@ -716,6 +718,7 @@ class PaintService:
     def _catch_up(self, session: PaintSession, lobby: Lobby, member: Member) -> None:
         if session.member is member and session in self.sessions:
             session.send_queue.attach(lobby.broadcast)
+            lobby.presence.tell(session, self.context.date(session.taken_at))
             member.confirming, member.again = True, False
             self._replay(lobby, member, session.taken_at)
 

@@ -113,6 +113,7 @@ class PaintSession(Session):
         if inbox[at][2] == ADD_STROKE and self.member is not None:
             taken = self.service.add_strokes(self, inbox, at, now)
             if taken:
+                self._drew()
                 self._at += taken
                 self._flush_set.spent += ENTRY * taken
                 return
@@ -181,6 +182,11 @@ class PaintSession(Session):
             handles[packet[2]](self, packet, now)
         except (ProtocolError, Refused) as error:
             self.reject(packet, str(error), now)
+
+    @property
+    def extended(self) -> bool:
+        """Has it asked for the extension?"""
+        return self.extension is not None
 
     def _is_foreign(self, kind: Packet) -> bool:
         """Does it belong to an extension that this session has not asked for?"""
@@ -344,12 +350,12 @@ class PaintSession(Session):
 
     @handles(packets.LOBBY_DISCONNECT)
     def _lobby_disconnect(self, packet: bytes, now: float) -> None:
-        _conforms(packet)
+        extension.conforms(packet)
         self.service.leave(self, now)
 
     @handles(packets.LOBBY_FETCH)
     def _lobby_fetch(self, packet: bytes, now: float) -> None:
-        _conforms(packet)
+        extension.conforms(packet)
         listing = self.service.directory.text(self.name)
         self._flush_set.spent += len(listing) // COPIES
         self.send_queue.push(packets.LOBBY_FETCH.encode_list(self.context.date(now), listing))
@@ -363,7 +369,7 @@ class PaintSession(Session):
 
     @handles(packets.FETCH_DATABASE)
     def _fetch_database(self, packet: bytes, now: float) -> None:
-        _conforms(packet)
+        extension.conforms(packet)
         if self.member is None or not self.member.loading:
             raise ProtocolError("nothing to confirm: no canvas is being loaded")
         if self.lobby is not None and self.held and self.member not in self.lobby.waited_for:
@@ -373,7 +379,7 @@ class PaintSession(Session):
 
     @handles(packets.UPDATE_DATABASE)
     def _update_database(self, packet: bytes, now: float) -> None:
-        _conforms(packet)
+        extension.conforms(packet)
         if not self.service.snapshot_requests.is_asked(self.lobby, self.name):
             raise ProtocolError("nobody asked for the canvas to be saved")
         self.service.snapshot_requests.answered(self.lobby, now)
@@ -406,7 +412,7 @@ class PaintSession(Session):
 
     @handles(packets.CHANNEL_FETCH)
     def _channel_fetch(self, packet: bytes, now: float) -> None:
-        _conforms(packet)
+        extension.conforms(packet)
         listing = self.service.channels.listing(self, self._inside)
         self._flush_set.spent += len(listing) // COPIES
         self.send_queue.push(packets.CHANNEL_FETCH.encode_list(self.context.date(now), listing))
@@ -418,8 +424,14 @@ class PaintSession(Session):
         if mode is not None and self.lobby is not None:
             if mode is not self.lobby.info.drawing_mode:
                 raise ProtocolError(f"not in a lobby of {mode.value} mode")
-        _conforms(packet)
+        extension.conforms(packet)
+        self._drew()
         self.service.draw(self, _codec.with_name(packet, self.name_bytes), now)
+
+    def _drew(self) -> None:
+        """What it showed before it was drawn is not shown any more."""
+        if self.extension is not None and self.lobby is not None:
+            self.lobby.presence.live_ink.drawn(self.lobby.presence.key_of(self))
 
     # ------------------------------------------------------------ small things
     @property
@@ -435,13 +447,6 @@ class PaintSession(Session):
 
 for _kind, _handler in extension.EXTENSION_HANDLERS.items():
     handles(_kind)(_handler)
-
-
-def _conforms(packet: bytes) -> None:
-    """Raises ProtocolError when the data does not have its layout."""
-    fault = CODEC.check(packet)
-    if fault:
-        raise ProtocolError(fault)
 
 
 def _channel_name(packet: bytes) -> str:

@@ -12,6 +12,7 @@ import {
   ConnectionClosed,
   FETCH_DATABASE,
   HELLO,
+  INK,
   LOBBY_CONNECT,
   LOBBY_CREATION,
   LOBBY_FETCH,
@@ -20,6 +21,9 @@ import {
   LOBBY_PLAYER_KICK,
   LoginFailed,
   PACKETS,
+  PEOPLE,
+  PERSON,
+  POINTER,
   REMOVE_STROKE,
   RESIZE_CANVAS,
   Refused,
@@ -553,4 +557,88 @@ test("packets of a later version of the protocol are ignored", async () => {
 
 test("a platform without WebSocket is told", { skip: globalThis.WebSocket !== undefined }, async () => {
   await assert.rejects(connect("ws://there", "ada", "pw"), /hand one in/);
+});
+
+/** Joined, with the extension. */
+async function extended(world) {
+  const client = await world.connect("ada", { session: true });
+  const drawing = await joined(world, client);
+  await drawing.settled();
+  return drawing;
+}
+
+const ADA = { key: 1, name: "ada", role: "owner", colour: 0, since: 5, away: false };
+const BOB = { key: 2, name: "bob", role: "drawer", colour: 1, since: 6, away: false };
+
+test("who is here, where they point, what they draw", async () => {
+  const world = new World();
+  const drawing = await extended(world);
+  const { socket } = world;
+  const told = [];
+  for (const name of ["people", "pointer", "ink"]) drawing.on(name, (event) => told.push(event));
+  socket.say(PEOPLE, { part: 0, people: JSON.stringify([ADA]) });
+  socket.say(PEOPLE, { part: 1, people: JSON.stringify([BOB]) });
+  assert.deepEqual(told.splice(0), [[ADA], [ADA, BOB]]);
+  socket.say(PERSON, { gone: 0, person: JSON.stringify({ ...BOB, away: true }) });
+  assert.deepEqual(drawing.people, [ADA, { ...BOB, away: true }]);
+  told.splice(0);
+  const view = { left: 0, top: 1, right: 2, bottom: 3 };
+  for (const key of [1, 2, 3]) socket.say(POINTER, { key, x: 4, y: 5, ...view });
+  assert.deepEqual(told.splice(0), [{ key: 2, name: "bob", x: 4, y: 5, view }]);
+  const ink = { rgba: [1, 2, 3, 4], width: 2 };
+  socket.say(INK, { key: 2, ...ink, done: 0, points: [1, 2] });
+  socket.say(INK, { key: 2, ...ink, done: 1, points: [3, 4] });
+  const shown = told.splice(0).map(({ key, name, points, done }) => [key, name, [...points], done]);
+  assert.deepEqual(shown, [[2, "bob", [1, 2], false], [2, "bob", [3, 4], true]]);
+  socket.say(INK, { key: 2, ...ink, done: 0, points: [5, 6] });
+  socket.say(ADD_STROKE, STROKE, "bob");
+  told.splice(0);
+  socket.say(INK, { key: 2, ...ink, done: 1, points: [7, 8] }); // it is in the drawing by now
+  assert.deepEqual(told, []);
+  socket.say(PERSON, { gone: 1, person: JSON.stringify(BOB) });
+  assert.deepEqual(told, [[ADA]]);
+});
+
+test("one's own pointer and ink are told now and then, and the end of the ink at once", async () => {
+  const world = new World();
+  const drawing = await extended(world);
+  world.socket.say(PEOPLE, { part: 0, people: JSON.stringify([ADA, BOB]) });
+  world.socket.take();
+  const view = { left: -1e9, top: 0, right: 0, bottom: 0 };
+  for (let i = 0; i < 10; i++) drawing.sendPointer(i, 0.5, view);
+  drawing.sendInk({ rgba: [1, 2, 3, 4], width: 2, points: [1, 1], done: false });
+  drawing.sendInk({ rgba: [1, 2, 3, 4], width: 2, points: [2, 2], done: false });
+  assert.deepEqual(world.socket.sent, []);
+  await world.clock.advance(33);
+  const [pointer, ink] = world.socket.sent;
+  const { x, left } = decodeRequest(POINTER, pointer);
+  assert.deepEqual([x, left], [9, -8388607]);
+  assert.deepEqual([...decodeRequest(INK, ink).points], [1, 1, 2, 2]);
+  world.socket.take();
+  drawing.sendInk({ rgba: [1, 2, 3, 4], width: 2, points: [3, 3], done: true });
+  drawing.sendInk({ rgba: [1, 2, 3, 4], width: 2, points: Array(1100).fill(4), done: false });
+  drawing.sendInk({ rgba: [1, 2, 3, 4], width: 2, points: [], done: true });
+  drawing.setAway(true);
+  const sent = world.socket.sent.map((packet) => PACKETS[packet[2]].name);
+  assert.deepEqual(sent, ["INK", "INK", "AWAY"]);
+  assert.deepEqual([...decodeRequest(INK, world.socket.sent[1]).points], []);
+  drawing.sendInk({ rgba: [1, 2, 3, 4], width: 2, points: Array(1100).fill(4), done: true });
+  assert.equal(world.socket.take().length, 5);
+  world.socket.lose();
+  drawing.sendPointer(1, 1, view);
+  await world.clock.advance(50);
+  drawing.leave();
+});
+
+test("without the extension nothing is told", async () => {
+  const world = new World();
+  const client = await world.connect();
+  const drawing = await joined(world, client);
+  await drawing.settled();
+  world.socket.take();
+  drawing.sendPointer(1, 1, { left: 0, top: 0, right: 0, bottom: 0 });
+  drawing.sendInk({ rgba: [1, 2, 3, 4], width: 2, points: [1, 1], done: true });
+  drawing.setAway(true);
+  await world.clock.advance(1000);
+  assert.deepEqual(world.socket.take(), []);
 });

@@ -11,11 +11,13 @@ import { divide } from "./divide.js";
 import { Emitter } from "./emitter.js";
 import { ConnectionClosed, Refused } from "./errors.js";
 import { ADD_STROKE, HEADER_BYTES, PACKETS } from "./packets.js";
+import { Presence, Telling } from "./presence.js";
 import { Replica } from "./replica.js";
 
 /** @import { Loose } from "./codec.js" */
 /** @import { Deferred } from "./connection.js" */
 /** @import { Packet } from "./packets.js" */
+/** @import { InkEvent, OwnInk, Person, PointerEvent, View } from "./presence.js" */
 /** @import { LobbyInfo, Outcome, Own } from "./replica.js" */
 /** @import { Client } from "./session.js" */
 /** @import { PixelCanvas } from "./pixels.js" */
@@ -41,14 +43,18 @@ import { Replica } from "./replica.js";
 
 /**
  * change: somebody else has drawn. canvas: something new is to be seen. end: one is not in this
- * lobby any more; with the reason.
+ * lobby any more; with the reason. Where the client has the extension, people: who is here has
+ * changed; pointer, ink: where somebody points, what somebody draws and is not drawn yet.
  *
- * @extends {Emitter<{ change: [Change], canvas: [], end: [string] }>}
+ * @extends {Emitter<{ change: [Change], canvas: [], end: [string], people: [Person[]],
+ *   pointer: [PointerEvent], ink: [InkEvent] }>}
  */
 export class Drawing extends Emitter {
   /** Why one is not in this lobby any more; empty while one is. */
   ended = "";
   #client;
+  #presence;
+  #telling;
   #replica;
   /** @type {Map<Own, Deferred<Outcome>>} */
   #results = new Map();
@@ -68,7 +74,54 @@ export class Drawing extends Emitter {
     super();
     this.#client = client;
     this.info = info;
+    this.#presence = new Presence(client.name);
+    this.#telling = new Telling(
+      client.clock,
+      () => this.#presence.people.length,
+      (packet) => this.#tell(packet),
+    );
     this.#replica = new Replica(client.nameBytes, info);
+  }
+
+  /** Who is here, oneself too; nobody where the client does not have the extension. */
+  get people() {
+    return this.#presence.people;
+  }
+
+  /**
+   * Tell the others where one points, and what one sees of the paper. As often as one likes: they
+   * are told as often as they can use it. So with `sendInk`.
+   *
+   * @param {number} x
+   * @param {number} y
+   * @param {View} view
+   */
+  sendPointer(x, y, view) {
+    this.#telling.pointer(x, y, view);
+  }
+
+  /**
+   * Show the others the stroke that one draws now. points: those that are new; done: the pen is up;
+   * without points then: it was taken back.
+   *
+   * @param {OwnInk} ink
+   */
+  sendInk(ink) {
+    this.#telling.ink(ink);
+  }
+
+  /**
+   * Tell the others that one looks elsewhere, or is back.
+   *
+   * @param {boolean} away
+   */
+  setAway(away) {
+    this.#telling.away(away);
+  }
+
+  /** @param {Uint8Array} packet of the extension, lost while the connection is away */
+  #tell(packet) {
+    if (this.#client.extended && !this.#rejoining && !this.ended) this.#client.send(packet);
   }
 
   /** The server's canvas, as far as it is known here. Do not change it. */
@@ -166,13 +219,29 @@ export class Drawing extends Emitter {
     this.#finish();
     this.#flush();
     const kind = PACKETS[packet[2]];
-    if (kind?.relayed) this.emit("change", { author: author(packet), kind, packet });
+    if (kind?.relayed) {
+      this.#presence.drew(author(packet));
+      this.emit("change", { author: author(packet), kind, packet });
+    }
     if (this.#replica.version !== version) this.emit("canvas");
     for (const waiting of [...this.#waiting]) {
       if (!waiting.condition(this.canvas)) continue;
       this.#waiting.delete(waiting);
       waiting.resolve();
     }
+  }
+
+  /**
+   * One packet that tells of people.
+   *
+   * @param {Uint8Array} packet
+   * @internal
+   */
+  receivePresence(packet) {
+    const event = this.#presence.receive(packet);
+    if (event?.[0] === "people") this.emit("people", event[1]);
+    else if (event?.[0] === "pointer") this.emit("pointer", event[1]);
+    else if (event) this.emit("ink", event[1]);
   }
 
   /** How many CONNECTED are still to come for the replica. @internal */
@@ -235,6 +304,7 @@ export class Drawing extends Emitter {
    */
   end(reason) {
     this.ended = reason;
+    this.#telling.end();
     const error = new ConnectionClosed(reason);
     for (const result of this.#results.values()) result.reject(error);
     for (const { result } of this.#unsure) result.reject(error);

@@ -26,6 +26,7 @@ export {
 export * from "./packets.js";
 export { PixelCanvas } from "./pixels.js";
 export { FILTERS, Raster, WHITE, fill, place, stamp, turn } from "./raster.js";
+export { Presence } from "./presence.js";
 export { Own, Replica } from "./replica.js";
 export { Client, connect } from "./session.js";
 export { Stroke, StrokeCanvas } from "./strokes.js";

@@ -34,9 +34,10 @@ const ACCOUNT = { 1: "the name is taken", 2: "the server refused this name or pa
 
 /** How one client logs in, each time that it connects. */
 export class Login {
+  /** Is the extension asked for? */
+  extended;
   #clock;
   #wait;
-  #extended;
   #takeover;
   /** By which the server knows that it is the same client that comes back. */
   #client;
@@ -51,7 +52,7 @@ export class Login {
   constructor(clock, wait, random, extended, takeover) {
     this.#clock = clock;
     this.#wait = wait;
-    this.#extended = extended;
+    this.extended = extended;
     this.#takeover = takeover;
     this.#client = 1 + Math.floor(random() * (NUMBERS - 1));
   }
@@ -65,7 +66,7 @@ export class Login {
    * @throws {LoginFailed}
    */
   async enter(connection, name, password) {
-    const { status, account } = this.#extended
+    const { status, account } = this.extended
       ? await this.#hello(connection, name, password)
       : { status: await this.#ask(connection, CONNECTION, name, password), account: null };
     const given = new TextDecoder("utf-8").decode(name);

@@ -41,7 +41,7 @@
 /**
  * One packet type. request: what a client sends; reply: what the server sends (for a drawing
  * packet the same: it is relayed). mode: of the lobby, null for either. indices: it names strokes
- * by position. shifts: it changes positions of strokes.
+ * by position. shifts: it changes positions of strokes. extension: only for who asked for it.
  *
  * @template Request, Reply
  * @typedef {Object} Packet
@@ -53,6 +53,7 @@
  * @property {boolean} indices
  * @property {boolean} shifts
  * @property {boolean} relayed
+ * @property {boolean} extension
  */
 
 /** Bytes before the name of the user. */
@@ -129,6 +130,31 @@ const POINTS_BODY = body(
 /** @typedef {{ indices: Int32Array }} IndicesValues */
 /** @type {Body<IndicesValues>} */
 const INDICES_BODY = body([], tail("indices", "indices", 1, 65527));
+/** @typedef {{ key: number, x: number, y: number, left: number, top: number, right: number, bottom: number }} PointingValues */
+/** @type {Body<PointingValues>} */
+const POINTING_BODY = body(
+  [
+    field("key", "index", 0, 8388607),
+    field("x", "number", -8388607, 8388607),
+    field("y", "number", -8388607, 8388607),
+    field("left", "number", -8388607, 8388607),
+    field("top", "number", -8388607, 8388607),
+    field("right", "number", -8388607, 8388607),
+    field("bottom", "number", -8388607, 8388607),
+  ],
+  null,
+);
+/** @typedef {{ key: number, rgba: Uint8Array, width: number, done: number, points: Float32Array }} InkingValues */
+/** @type {Body<InkingValues>} */
+const INKING_BODY = body(
+  [
+    field("key", "index", 0, 8388607),
+    field("rgba", "rgba", -8388607, 8388607),
+    field("width", "number", 1, 1000),
+    field("done", "i32", 0, 1),
+  ],
+  tail("points", "points_f32", 0, 512),
+);
 /** @typedef {{ message: string }} ChannelMessageValues */
 /** @type {Body<ChannelMessageValues>} */
 const CHANNEL_MESSAGE_BODY = body([], tail("message", "text", 1, 65527));
@@ -218,6 +244,30 @@ const TICKET_REQUEST_BODY = body([], tail("version", "text", 1, 1));
 /** @typedef {{ ticket: string }} TicketReplyValues */
 /** @type {Body<TicketReplyValues>} */
 const TICKET_REPLY_BODY = body([], tail("ticket", "text", 1, 65527));
+/** @typedef {{ part: number, people: string }} PeopleValues */
+/** @type {Body<PeopleValues>} */
+const PEOPLE_BODY = body(
+  [
+    field("part", "i32", 0, 1),
+  ],
+  tail("people", "text", 1, 65527),
+);
+/** @typedef {{ gone: number, person: string }} PersonValues */
+/** @type {Body<PersonValues>} */
+const PERSON_BODY = body(
+  [
+    field("gone", "i32", 0, 1),
+  ],
+  tail("person", "text", 1, 65527),
+);
+/** @typedef {{ away: number }} AwayValues */
+/** @type {Body<AwayValues>} */
+const AWAY_BODY = body(
+  [
+    field("away", "i32", 0, 1),
+  ],
+  null,
+);
 
 /** Deprecated: dropped. @type {Packet<never, never>} */
 export const MESSAGE = packet(0, "MESSAGE", null, null);
@@ -291,6 +341,16 @@ export const RESIZE_CANVAS_INT = packet(33, "RESIZE_CANVAS_INT", RESIZE_CANVAS_I
 export const HELLO = packet(128, "HELLO", HELLO_REQUEST_BODY, HELLO_REPLY_BODY);
 /** Ask for a ticket (`version`: 1), which stands in for the password for a day. @type {Packet<TicketRequestValues, TicketReplyValues>} */
 export const TICKET = packet(129, "TICKET", TICKET_REQUEST_BODY, TICKET_REPLY_BODY);
+/** Who is in the lobby, as a JSON array; `part` 0 begins it, 1 goes on. @type {Packet<never, PeopleValues>} */
+export const PEOPLE = packet(130, "PEOPLE", null, PEOPLE_BODY, { extension: true });
+/** Somebody has come or changed, as a JSON object; `gone` 1: has left. @type {Packet<never, PersonValues>} */
+export const PERSON = packet(131, "PERSON", null, PERSON_BODY, { extension: true });
+/** Where one points, and what one sees of the paper. @type {Packet<PointingValues, PointingValues>} */
+export const POINTER = packet(132, "POINTER", POINTING_BODY, POINTING_BODY, { extension: true });
+/** More of the stroke that one draws now; `done` 1: the pen is up; and no points: taken back. @type {Packet<InkingValues, InkingValues>} */
+export const INK = packet(133, "INK", INKING_BODY, INKING_BODY, { extension: true });
+/** One looks elsewhere (1), or is back (0). @type {Packet<AwayValues, never>} */
+export const AWAY = packet(134, "AWAY", AWAY_BODY, null, { extension: true });
 
 /** By type ID; there are gaps. @type {readonly (Packet<any, any> | undefined)[]} */
 export const PACKETS = byId([
@@ -330,6 +390,11 @@ export const PACKETS = byId([
   RESIZE_CANVAS_INT,
   HELLO,
   TICKET,
+  PEOPLE,
+  PERSON,
+  POINTER,
+  INK,
+  AWAY,
 ]);
 
 /**
@@ -372,12 +437,12 @@ function body(fields, rest, rule = "none", ruleMax = 0) {
  * @param {string} name
  * @param {Body<Request> | null} request
  * @param {Body<Reply> | null} reply
- * @param {Partial<Pick<Packet<Request, Reply>, "mode" | "indices" | "shifts" | "relayed">>} [more]
+ * @param {Partial<Omit<Packet<Request, Reply>, "id" | "name" | "request" | "reply">>} [more]
  * @returns {Packet<Request, Reply>}
  */
 function packet(id, name, request, reply, more = {}) {
   const { mode = null, indices = false, shifts = false, relayed = false } = more;
-  return { id, name, request, reply, mode, indices, shifts, relayed };
+  return { id, name, request, reply, mode, indices, shifts, relayed, extension: !!more.extension };
 }
 
 /**

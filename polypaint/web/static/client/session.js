@@ -165,6 +165,16 @@ export class Client extends Emitter {
     return Math.floor(this.#clock.now() / 1000);
   }
 
+  /** Does this client have the extension? @internal */
+  get extended() {
+    return this.#login.extended;
+  }
+
+  /** @internal */
+  get clock() {
+    return this.#clock;
+  }
+
   // ------------------------------------------------------------ connecting
   /**
    * Connect and log in.
@@ -336,7 +346,7 @@ export class Client extends Emitter {
     else if (kind === UPDATE_DATABASE) this.#send(UPDATE_DATABASE, {});
     else if (kind?.relayed || kind === LOBBY_FREEZE_STATE || kind === FETCH_DATABASE) {
       drawing?.receive(packet);
-    }
+    } else if (kind?.extension) drawing?.receivePresence(packet);
   }
 
   /** @param {Uint8Array} packet */

@@ -27,7 +27,7 @@ import load
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from polypaint import connect
 from polypaint.paint.canvas import Canvas
-from polypaint.paint.lobbies import LobbyRules
+from polypaint.paint.lobby_rules import LobbyRules
 from polypaint.paint.strokes import StrokeCanvas
 from polypaint.store import Store, StoredLobby
 from polypaint.store.mongo import MongoStore

@@ -143,7 +143,7 @@ def test_what_is_broadcast_counts_as_work(world):
     ada, bob = pair(world)
     before = world.context.flush_set.spent
     ada.session.send_queue.push(b"")
-    bob.session.channels["General"].broadcast.publish(bytes(1600))
+    world.service.channels.joined(bob.session)["General"].broadcast.publish(bytes(1600))
     assert world.context.flush_set.spent - before == 2 * 1600 // budget.COPIES
 
 

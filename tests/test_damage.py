@@ -17,7 +17,7 @@ import pytest
 from bson import json_util
 
 from polypaint.errors import StoreDamaged, StoreError
-from polypaint.paint.lobbies import LobbyRules
+from polypaint.paint.lobby_rules import LobbyRules
 from polypaint.runtime.recovery import recover
 from polypaint.store import StoredLobby
 from polypaint.store.folder import DataFolder, to_look_at

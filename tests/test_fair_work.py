@@ -90,7 +90,7 @@ def test_many_small_pieces_of_work_weigh_as_much_as_a_large_one(world):
 def test_who_keeps_a_canvas_busy_waits_behind_the_others(world):
     eve = world.peer("eve").create("d", "pixel")
     others = [world.peer(f"p{i}").join("d") for i in range(3)]
-    world.service.heavy = 1000
+    world.service.canvas_queue.heavy = 1000
     waiting = []
     world.defer = waiting.append
     fills = [

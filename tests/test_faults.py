@@ -242,7 +242,7 @@ async def test_nobody_else_may_read_the_files(tmp_path):
 async def test_lists_of_names_that_look_like_markup(tmp_path):
     data = DataFolder(tmp_path / "data")
     await data.store.add_account("[/nope]", b"hash", 1)
-    from polypaint.paint.lobbies import LobbyRules
+    from polypaint.paint.lobby_rules import LobbyRules
     from polypaint.store import StoredLobby
 
     info = LobbyRules("[/d]", "[bold]", "\x1b[31mred", "public", "")

@@ -20,7 +20,7 @@ from polypaint._codec import FrameDecoder
 from polypaint.errors import ProtocolError, Refused
 from polypaint.paint import packets, replica
 from polypaint.paint.canvas import Canvas
-from polypaint.paint.lobbies import empty_canvas
+from polypaint.paint.lobby import empty_canvas
 from polypaint.paint.packets import (
     CODEC,
     CORNER_MAX,

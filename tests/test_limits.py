@@ -9,10 +9,10 @@ from polypaint.engine.budget import Rates
 from polypaint.engine.context import Context
 from polypaint.engine.effects import Rejected
 from polypaint.engine.journal_buffer import JournalBuffer
-from polypaint.paint import packets, service
+from polypaint.paint import access, packets
 from polypaint.paint.directory import TIDY_MIN, Unsaved
 from polypaint.paint.effects import Work
-from polypaint.paint.lobbies import LobbyRules
+from polypaint.paint.lobby_rules import LobbyRules
 from polypaint.paint.packets import (
     CHANNEL_FETCH,
     CHANNEL_MESSAGE,
@@ -24,7 +24,8 @@ from polypaint.paint.packets import (
     PACKETS,
     Mode,
 )
-from polypaint.paint.service import CONNECTED, CREATED, DOES_NOT_EXIST, EXISTS, PaintService
+from polypaint.paint.replies import CONNECTED, CREATED, DOES_NOT_EXIST, EXISTS
+from polypaint.paint.service import PaintService
 from polypaint.paint.work_queue import LONG, WorkQueue
 from polypaint.settings import Settings
 
@@ -71,7 +72,7 @@ def test_who_creates_faster_than_a_person_could_is_slowed_down() -> None:
     ada = world.peer("ada")
     text = [LOBBY_CREATION.encode_request(DATE, b"ada", info(f"d{i}")) for i in range(200)]
     ada.send_bytes(b"".join(text))
-    rate, burst = service.CREATIONS
+    rate, burst = access.CREATIONS
     assert burst <= len(world.service.lobbies) <= burst + 2
     world.advance(10)
     assert burst + 9 * rate <= len(world.service.lobbies) <= burst + 12 * rate
@@ -110,7 +111,7 @@ def test_who_guesses_passcodes_is_slowed_down_and_logged_and_never_locked_out() 
     world = World()
     world.peer("ada").create("d", protection="protected", passcode="sesame")
     mallory = world.peer("mallory")
-    rate, burst = service.GUESSES
+    rate, burst = access.GUESSES
     assert burst <= guess(mallory, 1000) <= burst + 2
     world.advance(10)
     assert len(mallory.values(LOBBY_CONNECT)) <= burst + 12 * rate
@@ -134,9 +135,9 @@ def test_the_accounts_of_an_address_guess_together() -> None:
     world.peer("ada").create("d", protection="protected", passcode="sesame")
     people = [world.peer(f"m{i}", address="10.0.0.1") for i in range(20)]
     total = sum(guess(peer, 100) for peer in people)
-    assert total <= service.ADDRESS_GUESSES[1] + 2 * len(people)
-    world.advance(service.GUESS_S_MAX)
-    most = service.ADDRESS_GUESSES[0] * service.GUESS_S_MAX
+    assert total <= access.ADDRESS_GUESSES[1] + 2 * len(people)
+    world.advance(access.GUESS_S_MAX)
+    most = access.ADDRESS_GUESSES[0] * access.GUESS_S_MAX
     assert sum(len(p.values(LOBBY_CONNECT)) for p in people) <= total + most + 2 * len(people)
 
 
@@ -246,7 +247,8 @@ def test_storing_a_drawing_does_not_look_at_the_others() -> None:
 
     world = World()
     ada = world.peer("ada").create("d")
-    world.service.lobbies = Lobbies(world.service.lobbies)
+    everything = Lobbies(world.service.lobbies)
+    world.service.lobbies = world.service.directory.lobbies = everything
     before = world.service.journal_from
     ada.send(packets.RESET_CANVAS)
     assert world.service.journal_from == before
@@ -280,13 +282,13 @@ def test_nobody_takes_the_name_of_a_match_s_drawing() -> None:
     mallory.create("dessin-ABC123").expect(LOBBY_CREATION, EXISTS)
     for name in ("dessin-abc123", "dessin-2", "dessin", "croquis-ABC123"):
         mallory.create(name).expect(LOBBY_CREATION, CREATED)
-    world.service.games = frozenset({"croquis"})
+    world.service.access.games = frozenset({"croquis"})
     mallory.create("croquis-ABC124").expect(LOBBY_CREATION, EXISTS)
 
 
 def test_a_match_does_not_take_over_a_stranger_s_drawing() -> None:
     world = World()
-    world.service.games = frozenset()
+    world.service.access.games = frozenset()
     mallory = world.peer("mallory").create("dessin-ABC123")
     mallory.send(packets.RESIZE_CANVAS, 99, 99)
     arrange = world.service.arrange

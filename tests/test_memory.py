@@ -10,7 +10,9 @@ import orjson
 import pytest
 
 from polypaint.engine.memory import Memory
-from polypaint.paint import lobbies, packets
+from polypaint.paint import frozen_packets, packets
+from polypaint.paint.checkpoints import LOADS_MAX
+from polypaint.paint.lobby import WEIGH_BYTES
 from polypaint.paint.packets import (
     ADD_STROKE,
     CHANNEL_MESSAGE,
@@ -20,7 +22,7 @@ from polypaint.paint.packets import (
     LOBBY_DISCONNECT,
 )
 from polypaint.paint.replays import Replays
-from polypaint.paint.service import CREATED, DOES_NOT_EXIST, EXISTS, LOADS_MAX, NO_MEMORY
+from polypaint.paint.replies import CREATED, DOES_NOT_EXIST, EXISTS, NO_MEMORY
 from polypaint.runtime import machine
 from polypaint.settings import Settings, load
 
@@ -112,7 +114,7 @@ def test_canvases_and_selections_count_while_they_are_there() -> None:
     assert counted(world)["selections"] == 4 * 10 * 50
     for _ in range(20):
         bob.send_bytes(stroke(8000))
-    assert counted(world)["canvases"] > 20 * 64_000 - lobbies.WEIGH_BYTES - 64_000
+    assert counted(world)["canvases"] > 20 * 64_000 - WEIGH_BYTES - 64_000
     for peer in (ada, bob):
         peer.send(LOBBY_DISCONNECT)
     assert set(counted(world).values()) == {0}
@@ -188,19 +190,19 @@ def test_held_packets_count_and_are_bounded_in_bytes() -> None:
     eve = world.peer("eve").join("d")
     bob.send(FETCH_DATABASE)
     packet = stroke(8000)
-    fit = lobbies.HELD_BYTES_MAX // (len(packet) + 3)
+    fit = frozen_packets.BYTES_MAX // (len(packet) + 3)
     for _ in range(fit + 3):
         ada.send_bytes(packet)
     lobby = world.service.lobbies["d"]
-    assert len(lobby.held) == fit
-    assert counted(world)["held"] == fit * (len(packet) + 3) <= lobbies.HELD_BYTES_MAX
+    assert len(lobby.frozen_packets) == fit
+    assert counted(world)["held"] == fit * (len(packet) + 3) <= frozen_packets.BYTES_MAX
     assert world.service.counters["rejected"] == 3
-    assert ada.session.held
-    assert not bob.session.held
+    assert ada.session.membership.defers
+    assert not bob.session.membership.defers
     eve.send(FETCH_DATABASE)
-    assert not lobby.held
+    assert not lobby.frozen_packets
     assert counted(world)["held"] == 0
-    assert not ada.session.held
+    assert not ada.session.membership.defers
 
 
 def test_who_draws_too_much_while_frozen_is_answered_and_resynced() -> None:
@@ -208,7 +210,7 @@ def test_who_draws_too_much_while_frozen_is_answered_and_resynced() -> None:
     world = World(freeze="lobby")
     ada = world.peer("ada").create("d")
     eve = world.peer("eve").join("d")
-    for _ in range(lobbies.HELD_MAX + 3):
+    for _ in range(frozen_packets.PACKETS_MAX + 3):
         ada.send_bytes(stroke())
     ada.take()
     ada.join("d")
@@ -216,7 +218,7 @@ def test_who_draws_too_much_while_frozen_is_answered_and_resynced() -> None:
     eve.send(FETCH_DATABASE)
     kinds = ada.kinds()
     assert "LOBBY_CONNECT" in kinds
-    assert kinds.count("ADD_STROKE") == lobbies.HELD_MAX
+    assert kinds.count("ADD_STROKE") == frozen_packets.PACKETS_MAX
     assert kinds.index("LOBBY_CONNECT") < kinds.index("FETCH_DATABASE")
 
 
@@ -234,11 +236,11 @@ def test_who_waits_does_not_look_at_what_others_hold() -> None:
     ada = world.peer("ada").create("d")
     world.peer("eve").join("d")
     lobby = world.service.lobbies["d"]
-    for _ in range(lobbies.HELD_MAX):
+    for _ in range(frozen_packets.PACKETS_MAX):
         ada.send_bytes(stroke())
-    entries = Looked(lobby.held)
-    lobby.held = entries  # type: ignore[assignment]
-    assert ada.session.held
+    waiting = lobby.frozen_packets
+    waiting._entries = Looked(waiting)  # type: ignore[assignment]
+    assert ada.session.membership.defers
     ada.send_bytes(stroke())
     assert Looked.seen == 0
 
@@ -265,11 +267,11 @@ def test_who_joins_is_told_that_there_is_no_memory() -> None:
     world.context.memory.bytes_max = 8 * MIB
     eve.join("d").expect(LOBBY_CONNECT, DOES_NOT_EXIST)
     assert told(eve)[-1].endswith(NO_MEMORY)
-    assert eve.session.lobby is world.service.lobbies["home"]
+    assert eve.session.membership.lobby is world.service.lobbies["home"]
     bob.send(LOBBY_DISCONNECT)
     world.context.memory.bytes_max = 16 * MIB
     assert "FETCH_DATABASE" in eve.join("d").kinds()
-    assert ada.session.lobby is eve.session.lobby
+    assert ada.session.membership.lobby is eve.session.membership.lobby
 
 
 def test_a_stored_drawing_that_does_not_fit_leaves_again() -> None:
@@ -302,7 +304,7 @@ def test_few_drawings_are_loaded_at_a_time() -> None:
         waiting.pop(0)()
         again.run_effects()
         assert again.context.memory.total <= 32 * MIB + LOADS_MAX * 4 * 1280 * 720
-    inside = [peer for peer in people if peer.session.lobby is not None]
+    inside = [peer for peer in people if peer.session.membership]
     assert 3 <= len(inside) <= 8
     assert again.context.memory.total <= 32 * MIB
     assert not any(peer.session.waiting for peer in people)
@@ -388,7 +390,7 @@ def test_who_does_not_read_gets_one_snapshot() -> None:
     world.run_effects()
     world.deliver(mallory)
     assert not mallory.session.waiting
-    assert mallory.session.lobby is world.service.lobbies["b"]
+    assert mallory.session.membership.lobby is world.service.lobbies["b"]
     assert mallory.values(LOBBY_CONNECT) == [(1,)] * 120
 
 
@@ -425,13 +427,13 @@ def test_what_waits_of_somebody_who_was_put_out_is_not_drawn(kicked: bool) -> No
     eve = world.peer("eve").join("d")
     bob.send_bytes(stroke())
     lobby = world.service.lobbies["d"]
-    assert [guest.name for guest, _ in lobby.held] == ["bob"]
+    assert [who.name for who, _ in lobby.frozen_packets] == ["bob"]
     if kicked:
         rules = dict(zip(packets.INFO_KEYS, ("d", "ada", "private", ""), strict=True))
         ada.send(packets.LOBBY_INFO_CHANGE, orjson.dumps(rules).decode())
     else:
         bob.send(LOBBY_DISCONNECT)
         eve.send(FETCH_DATABASE)
-    assert not lobby.held
+    assert not lobby.frozen_packets
     assert len(lobby.loaded.strokes) == (0 if kicked else 1)
     assert counted(world)["held"] == 0

@@ -19,7 +19,8 @@ from polypaint.engine.journal_buffer import JournalBuffer, records
 from polypaint.errors import Refused
 from polypaint.paint import packets
 from polypaint.paint.canvas import Canvas
-from polypaint.paint.lobbies import Lobby, LobbyRules, empty_canvas
+from polypaint.paint.lobby import Lobby, empty_canvas
+from polypaint.paint.lobby_rules import LobbyRules
 from polypaint.paint.packets import AREA_MAX, CORNER_MAX, NUMBER_MAX, PACKETS, Mode
 from polypaint.paint.pixels import PixelCanvas
 from polypaint.paint.replica import Replica
@@ -61,7 +62,7 @@ class Watcher:
 def agree(mode: Mode, sent: list[tuple[str, int, bytes]], heavy: int = 1 << 60) -> World:
     """Send these (author, type, data); everybody agrees on what came of them."""
     world = World()
-    world.service.heavy = heavy
+    world.service.canvas_queue.heavy = heavy
     log: list[bytes] = []
     world.flushed = lambda _number, batch: log.append(batch)
     people = {"ada": world.peer("ada"), "bob": world.peer("bob")}
@@ -285,7 +286,7 @@ def broken(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch):
     """A world with ada and bob at a pixel drawing, and a way to break a canvas's method."""
     world = World()
     world.injected = Broken
-    world.service.heavy = request.param
+    world.service.canvas_queue.heavy = request.param
     ada, bob = world.peer("ada").create("d", "pixel"), world.peer("bob").join("d")
     ada.take(), bob.take()
 
@@ -322,7 +323,7 @@ def test_a_snapshot_that_fails_puts_out_who_waits_for_it(broken) -> None:
     break_("snapshot")
     eve = world.peer("eve").join("d")
     assert "LOBBY_PLAYER_KICK" in eve.kinds()
-    assert eve.session.lobby is None
+    assert eve.session.membership is None
     assert not eve.session.waiting
 
 
@@ -348,7 +349,7 @@ def test_a_selection_that_cannot_be_released_keeps_nobody(broken) -> None:
     break_("release")
     bob.send(packets.LOBBY_DISCONNECT)
     bob.join("d")
-    assert bob.session.lobby is world.service.lobbies["d"]
+    assert bob.session.membership.lobby is world.service.lobbies["d"]
 
 
 def test_what_waited_for_failed_work_goes_on() -> None:
@@ -360,7 +361,7 @@ def test_what_waited_for_failed_work_goes_on() -> None:
     def raise_(_now: float) -> None:
         raise Broken
 
-    world.service.heavy = -1
+    world.service.canvas_queue.heavy = -1
     waiting: list = []
     world.defer = waiting.append
     ada.raw(packets.BUCKET_FILL.id, packed(1, 1) + b"abcd")

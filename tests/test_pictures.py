@@ -238,7 +238,7 @@ async def test_a_picture_of_a_busy_lobby_waits(tmp_path):
         serving(tmp_path) as server,
         connect(server.addresses["paint"], "ada", "pw", create=True) as ada,
     ):
-        server.paint.heavy = -1
+        server.paint.canvas_queue.heavy = -1
         drawing = await ada.create("d", "pixel")
         filled = [drawing.bucket_fill(1, 1, bytes([x, 0, 0, 255])) for x in range(20)]
         while not server.paint.lobbies["d"].busy:

@@ -2,7 +2,7 @@
 
 from polypaint import _codec
 from polypaint.paint import packets
-from polypaint.paint.lobbies import LobbyRules
+from polypaint.paint.lobby_rules import LobbyRules
 from polypaint.paint.packets import PACKETS
 from polypaint.paint.replica import CONNECTED, Replica
 

@@ -332,7 +332,7 @@ async def test_power_commits_do_not_block_the_loop(tmp_path):
 
 
 async def test_storing_fails_and_is_tried_again(tmp_path, monkeypatch):
-    monkeypatch.setattr("polypaint.paint.service.SAVE_AGAIN_S", 0.05)
+    monkeypatch.setattr("polypaint.paint.checkpoints.SAVE_AGAIN_S", 0.05)
     async with serving(tmp_path) as server:
         real_save, real_load = server.store.save, server.store.load
         fails = True

@@ -11,7 +11,9 @@ from polypaint import _codec
 from polypaint.engine import effects
 from polypaint.errors import ProtocolError, Refused
 from polypaint.paint import effects as paint_effects
-from polypaint.paint import packets, service
+from polypaint.paint import packets
+from polypaint.paint.checkpoints import SAVE_AGAIN_S
+from polypaint.paint.late_join import CONFIRM_S
 from polypaint.paint.packets import (
     ADD_STROKE,
     CHANNEL_FETCH,
@@ -475,7 +477,7 @@ def test_a_store_that_fails_is_tried_again(world):
     ada.send(LOBBY_DISCONNECT)
     assert world.service.lobbies["d"].canvas is not None
     world.store.broken = False
-    world.advance(service.SAVE_AGAIN_S + 1)
+    world.advance(SAVE_AGAIN_S + 1)
     assert world.service.lobbies["d"].canvas is None
     assert world.store.kept
 
@@ -725,7 +727,76 @@ def test_a_resync_that_is_asked_for_during_a_replay_follows_it(world):
     bob.reads = True
     world.deliver(bob)
     world.run_effects()
-    assert bob.kinds().count("FETCH_DATABASE") == 2
+    assert bob.kinds().count("FETCH_DATABASE") == 1
+    bob.send(FETCH_DATABASE)
+    assert bob.kinds().count("FETCH_DATABASE") == 1
+    bob.send(FETCH_DATABASE)
+    assert bob.take() == []
+
+
+def wrong_again_and_again(world: World, edits: int) -> tuple[Peer, Peer]:
+    """ada holds a stroke which bob, who does not know, tries to remove again and again."""
+    ada, bob = pair(world)
+    stroke(ada)
+    ada.send(SELECTED_STROKE, [0])
+    bob.take()
+    for _ in range(edits):
+        bob.send(REMOVE_STROKE, [0])
+    return ada, bob
+
+
+def test_a_stale_sender_has_one_snapshot_under_way(world):
+    """However much of theirs does not count: the next comes when they have loaded the last."""
+    before = world.service.counters["resyncs"]
+    _, bob = wrong_again_and_again(world, 100)
+    assert bob.kinds().count("FETCH_DATABASE") == 1
+    for _ in range(3):
+        for _ in range(10):
+            bob.send(REMOVE_STROKE, [0])
+        assert bob.take() == []
+        bob.send(FETCH_DATABASE)
+        assert bob.kinds().count("FETCH_DATABASE") == 1
+    bob.send(FETCH_DATABASE)
+    assert bob.take() == []
+    assert world.service.counters["resyncs"] == before + 4
+    assert rejected(world) == 0
+
+
+def test_who_never_confirms_is_resynced_now_and_then(world):
+    _, bob = wrong_again_and_again(world, 5)
+    bob.take()
+    world.advance(CONFIRM_S - 0.1)
+    assert bob.take() == []
+    world.advance(0.2)
+    assert bob.kinds().count("FETCH_DATABASE") == 1
+    world.advance(10 * CONFIRM_S)
+    assert bob.take() == [], "nothing of theirs was wrong since"
+    bob.send(REMOVE_STROKE, [0])
+    assert bob.kinds().count("FETCH_DATABASE") == 1
+
+
+def test_what_follows_a_lobby_that_has_to_be_waited_for_waits_too(world):
+    """First for the last snapshot to be read, then for a busy canvas: and nothing overtakes."""
+    ada, bob = pair(world, "pixel")
+    eve = world.peer("eve").create("e")
+    stroke(eve)
+    world.peer("pat").join("e")
+    waiting: list = []
+    bob.take()
+    bob.reads = False
+    bob.join("e")
+    bob.join("d").send(packets.SEND_POINTS, 1, b"rgba", [[1, 1]])
+    world.service.canvas_queue.heavy = 1000
+    world.defer = waiting.append
+    ada.take()
+    ada.send(packets.BUCKET_FILL, 1, 1, b"\1\2\3\4")
+    bob.reads = True
+    world.deliver(bob)
+    world.run_effects()
+    assert bob.session.waiting
+    finish(world, waiting)
+    assert rejected(world) == 0
+    assert ada.kinds() == ["SEND_POINTS"]
 
 
 def test_a_slow_reader_is_given_the_canvas_instead(world):
@@ -940,10 +1011,10 @@ def test_a_client_saves_what_only_clients_know():
         world.service.picture(lobby_, "bob", picture, world.now)
     with pytest.raises(Refused, match="size"):
         world.service.picture(lobby_, "ada", picture[:5], world.now)
-    lobby_.saving = True
+    lobby_.begin_saving()
     with pytest.raises(Refused, match="again"):
         world.service.picture(lobby_, "ada", picture, world.now)
-    lobby_.saving = False
+    lobby_.end_saving()
     world.service.picture(lobby_, "ada", picture, world.now)
     world.run_effects()
     assert eve.kinds()[0:2] == ["LOBBY_FREEZE_STATE", "FETCH_DATABASE"]
@@ -1095,7 +1166,7 @@ def test_read_only_and_back(world):
 
 # ---------------------------------------------------------------- checkpoints
 def test_long_logs_are_stored(world, monkeypatch):
-    monkeypatch.setattr("polypaint.paint.lobbies.CHECKPOINT_BYTES", 1000)
+    monkeypatch.setattr("polypaint.paint.lobby.CHECKPOINT_BYTES", 1000)
     ada, _ = pair(world)
     for x in range(50):
         stroke(ada, x)
@@ -1128,7 +1199,7 @@ def busy_world() -> tuple[World, list, Peer, Peer]:
     """A lobby on whose canvas a fill is being worked; run what waits with `finish`."""
     world = World()
     ada, bob = pair(world, "pixel")
-    world.service.heavy = 1000
+    world.service.canvas_queue.heavy = 1000
     waiting: list = []
     world.defer = waiting.append
     ada.send(packets.BUCKET_FILL, 1, 1, b"\1\2\3\4")
@@ -1209,7 +1280,7 @@ def test_what_the_worker_refuses_is_rejected():
 def test_what_was_held_waits_for_a_busy_lobby_too():
     world = World(freeze="lobby")
     ada, bob = pair(world, "pixel")
-    world.service.heavy = 1000
+    world.service.canvas_queue.heavy = 1000
     waiting: list = []
     eve = world.peer("eve")
     world.defer = waiting.append

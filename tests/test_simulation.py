@@ -24,7 +24,8 @@ from polypaint.engine.journal_buffer import records
 from polypaint.engine.memory import UNLIMITED
 from polypaint.paint import packets
 from polypaint.paint.canvas import Canvas
-from polypaint.paint.lobbies import LobbyRules, empty_canvas
+from polypaint.paint.lobby import empty_canvas
+from polypaint.paint.lobby_rules import LobbyRules
 from polypaint.paint.packets import PACKETS, Mode
 from polypaint.paint.replica import Outcome, Replica
 from polypaint.paint.strokes import StrokeCanvas
@@ -286,7 +287,7 @@ class Simulation:
         self.generation += 1
         self.turning = False
         self.world = World(self.store, self.journal, self.now, self.defer, **self.settings)
-        self.world.service.heavy = self.heavy
+        self.world.service.canvas_queue.heavy = self.heavy
         self.world.context.memory.bytes_max = self.memory_max
         self.world.flushed = self.saw
         assert not self.world.report.problems

@@ -18,7 +18,7 @@ from polypaint.engine.journal_buffer import (
 )
 from polypaint.errors import StoreError, StoreFull
 from polypaint.paint import packets
-from polypaint.paint.lobbies import LobbyRules
+from polypaint.paint.lobby_rules import LobbyRules
 from polypaint.runtime.recovery import recover
 from polypaint.store import StoredLobby, sqlite_journal
 from polypaint.store.folder import DataFolder

@@ -19,7 +19,7 @@ import pytest
 from polypaint import connect, connect_matches
 from polypaint.bots import puissance4 as bot
 from polypaint.errors import LoginFailed, StoreDamaged, StoreError
-from polypaint.paint.lobbies import LobbyRules
+from polypaint.paint.lobby_rules import LobbyRules
 from polypaint.store import (
     Counted,
     Journal,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from polypaint import _codec
 from polypaint.errors import Refused
 from polypaint.paint import packets, stroke_blocks
-from polypaint.paint.service import HEAVY
+from polypaint.paint.canvas_queue import HEAVY
 from polypaint.paint.stroke_blocks import BLOCK_STROKES, Strokes
 from polypaint.paint.strokes import StrokeCanvas
 

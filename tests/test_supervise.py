@@ -110,7 +110,7 @@ async def paint_all(server, filename):
         await connect(address, "ada", "wrong", reconnect=False).open()
     server.context.effects.append(match_effects.RemoveGameLobby(filename))
     server.run_effects()
-    await until(lambda: not server.paint._removing)
+    await until(lambda: not server.paint.checkpoints._removing)
 
 
 async def play_all(server):
@@ -159,11 +159,11 @@ async def use_all(server, filename):
 @contextlib.asynccontextmanager
 async def injected(tmp_path, monkeypatch):
     """A server in which everything is work for a thread, and which tries again soon."""
-    for module in ("paint.service", "engine.documents"):
+    for module in ("paint.checkpoints", "engine.documents"):
         monkeypatch.setattr(f"polypaint.{module}.SAVE_AGAIN_S", 0.02)
     monkeypatch.setattr("polypaint.engine.documents.SAVE_S", 0.02)
     async with serving(tmp_path) as server:
-        server.paint.heavy = 0
+        server.paint.canvas_queue.heavy = 0
         yield server
 
 
@@ -226,7 +226,7 @@ async def test_work_on_a_canvas_that_fails(tmp_path, monkeypatch, name, heavy):
     from polypaint.paint.pixels import PixelCanvas
 
     async with injected(tmp_path, monkeypatch) as server:
-        server.paint.heavy = heavy
+        server.paint.canvas_queue.heavy = heavy
         once = Once(getattr(PixelCanvas, name))
         monkeypatch.setattr(PixelCanvas, name, once)
         await use_all(server, "first")

@@ -9,7 +9,7 @@ import pytest
 
 from polypaint import connect
 from polypaint.errors import StoreError
-from polypaint.paint.lobbies import LobbyRules
+from polypaint.paint.lobby_rules import LobbyRules
 from polypaint.store import Sizes, StoredLobby, transfer
 from polypaint.store.sqlite_store import SqliteStore
 from polypaint.store.transfer import copy

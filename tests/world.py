@@ -28,8 +28,9 @@ from polypaint.matches.games.puissance4 import Puissance4
 from polypaint.matches.service import MatchService
 from polypaint.paint import effects as paint_effects
 from polypaint.paint import packets
+from polypaint.paint.canvas_queue import attempted
 from polypaint.paint.packets import PACKETS, Packet, decode
-from polypaint.paint.service import PaintService, attempted
+from polypaint.paint.service import PaintService
 from polypaint.runtime.recovery import Report, recover
 from polypaint.settings import Settings
 from polypaint.store import (

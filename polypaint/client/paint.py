@@ -33,7 +33,7 @@ from polypaint.errors import ConnectionClosed, LoginFailed, PolypaintError, Refu
 from polypaint.paint import packets
 from polypaint.paint.canvas import Canvas
 from polypaint.paint.channels import split_message
-from polypaint.paint.lobbies import LobbyRules
+from polypaint.paint.lobby_rules import LobbyRules
 from polypaint.paint.packets import PACKETS, Packet, decode
 from polypaint.paint.replica import CONNECTED, Outcome, Own, Replica
 from polypaint.paint.senders import Senders

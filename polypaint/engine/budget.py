@@ -33,11 +33,16 @@ HEAVY_S: Final = 0.1
 """A session that has used up a share so recently, be it bit by bit, is served after others."""
 
 
-class Worker(Protocol):
-    """A session. heavy_at: when it had last used up a share within HEAVY_S, in seconds."""
+class Weighed(Protocol):
+    """heavy_at: when it had last used up a share within HEAVY_S, in seconds."""
+
+    heavy_at: float
+
+
+class Worker(Weighed, Protocol):
+    """A session."""
 
     send_queue: SendQueue
-    heavy_at: float
 
     def work(self, now: float) -> None:
         """Do more of it."""
@@ -140,7 +145,7 @@ class Rates:
         return wait
 
 
-def is_heavy(worker: Worker, now: float) -> bool:
+def is_heavy(worker: Weighed, now: float) -> bool:
     """Has it used up a share a moment ago?"""
     return now - worker.heavy_at < HEAVY_S
 

@@ -37,6 +37,8 @@ class Context:
         memory_max: int = UNLIMITED,
     ) -> None:
         self.settings = settings
+        self.process = 0
+        """Which process this is, of those that serve together."""
         self.epoch = epoch
         self.notify = notify or _nobody
         self.flush_set = FlushSet(self.notify)
@@ -62,6 +64,10 @@ class Context:
             self.effects.append(Unexpected(where, error))
             return False
         return True
+
+    def turn_read_only(self, read_only: bool) -> None:
+        """The disk is full, or has room again."""
+        self.read_only = read_only
 
     def utc(self, now: float) -> float:
         """UTC seconds."""

@@ -5,7 +5,7 @@ several share (pieces of a snapshot) are counted once. Small things may use all 
 large ones only three quarters of it, so that a few large drawings do not stop all small ones.
 
 Must never ask the machine: what there is, is an argument. Counterparts: `runtime/machine.py` knows
-the machine, `paint/service.py` gives back what is least needed.
+the machine, `paint/replays.py` gives back what is least needed.
 """
 
 from collections.abc import Iterable

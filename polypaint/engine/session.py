@@ -83,6 +83,8 @@ class Session(ABC):
         self.address = address
         self._flush_set = context.flush_set
         self.send_queue = SendQueue(context.flush_set)
+        self.key = (context.process, self.send_queue.id)
+        """(process, number): what tells this session from every other one."""
         self.name = ""
         self.credentials = ""
         """A cookie's session or a bearer token, of the request that opened the connection."""
@@ -147,6 +149,14 @@ class Session(ABC):
         if seconds > 0 and not self.waiting:
             self.waiting = True
             self.context.timers.at(now + seconds, self.resume)
+
+    def wait(self) -> None:
+        """Handle nothing more until `resume`."""
+        self.waiting = True
+
+    def charge(self, cost_ns: int, now: float) -> None:
+        """It has asked for so much work off the event loop: others go first meanwhile."""
+        self.heavy_at = now + cost_ns * 1e-9
 
     def resume(self, now: float) -> None:
         """What was waited for has come."""

@@ -7,7 +7,7 @@ Must never import sessions: a member is anything that has a send queue. Counterp
 parses the packets and slows down who says much. Protocol: docs/protocol.md, section 7.
 """
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
 from typing import Final, Protocol
 
 import orjson
@@ -15,6 +15,7 @@ import orjson
 from polypaint._codec import Broadcast, FlushSet, SendQueue
 from polypaint.errors import ProtocolError
 from polypaint.identity.accounts import is_clean
+from polypaint.paint.member import MemberKey
 from polypaint.paint.packets import DATA_BYTES_MAX
 
 GENERAL: Final = "General"
@@ -34,7 +35,10 @@ class Listener(Protocol):
 
     send_queue: SendQueue
     name: str
-    channels: "dict[str, Channel]"
+
+    @property
+    def key(self) -> MemberKey:
+        """See `member.Member.key`."""
 
 
 def is_channel_name(name: str, bytes_max: int = NAME_BYTES_MAX) -> bool:
@@ -71,16 +75,18 @@ class Channel:
     def add(self, listener: Listener) -> None:
         """They hear what is said from now on."""
         self.members[listener.name] = listener
-        listener.channels[self.name] = self
         listener.send_queue.subscribe(self.broadcast)
         self._entry = b""
 
     def remove(self, listener: Listener) -> None:
         """They hear nothing more."""
         del self.members[listener.name]
-        del listener.channels[self.name]
         listener.send_queue.unsubscribe(self.broadcast)
         self._entry = b""
+
+    def show_to(self, owner: str) -> None:
+        """Who alone sees it from outside; empty: everybody."""
+        self.owner = owner
 
     @property
     def entry(self) -> bytes:
@@ -88,6 +94,9 @@ class Channel:
         if not self._entry:
             self._entry = orjson.dumps({"Name": self.name, "Clients": fitting_names(self.members)})
         return self._entry
+
+
+_NONE: Final[Mapping[str, Channel]] = {}
 
 
 class Channels:
@@ -99,6 +108,7 @@ class Channels:
         self._general = Channel(GENERAL, turn)
         self._channels = {GENERAL: self._general}
         self._of_owner: dict[str, dict[str, Channel]] = {}
+        self._joined: dict[MemberKey, dict[str, Channel]] = {}
         self._open: list[bytes] | None = None
         """Entries of what everybody sees, `General` apart, until something changes."""
 
@@ -127,17 +137,22 @@ class Channels:
 
     def disconnect(self, listener: Listener, name: str) -> None:
         """Leave. A channel ends with its last member, unless it is `General` or a lobby's."""
-        channel = listener.channels.get(name)
+        channel = self.joined(listener).get(name)
         if channel is not None:
             channel.remove(listener)
+            self._forget(listener, name)
             self._changed(channel)
             if not channel.members and not channel.lobby and channel is not self._general:
                 del self._channels[name]
 
     def disconnect_all(self, listener: Listener) -> None:
         """Leave every channel."""
-        for name in list(listener.channels):
+        for name in list(self.joined(listener)):
             self.disconnect(listener, name)
+
+    def joined(self, listener: Listener) -> Mapping[str, Channel]:
+        """The channels that somebody is in, by name."""
+        return self._joined.get(listener.key, _NONE)
 
     # ------------------------------------------------------------ lobbies
     def open_lobby(self, name: str, owner: str) -> None:
@@ -163,7 +178,7 @@ class Channels:
 
     def leave_lobby(self, listener: Listener, name: str) -> None:
         """Who leaves a lobby leaves its channel, but not a user's of the same name."""
-        channel = listener.channels.get(name)
+        channel = self.joined(listener).get(name)
         if channel is not None and channel.lobby:
             self.disconnect(listener, name)
 
@@ -192,19 +207,26 @@ class Channels:
 
     # ------------------------------------------------------------ small things
     def _has_room(self, listener: Listener) -> bool:
-        return len(self._channels) < CHANNELS_MAX and len(listener.channels) < JOINED_MAX
+        return len(self._channels) < CHANNELS_MAX and len(self.joined(listener)) < JOINED_MAX
 
     def _join(self, channel: Channel, listener: Listener) -> None:
         """Join a user's channel; where a lobby has come to the same name, nobody does any more."""
-        if channel.name not in self._taken and len(listener.channels) < JOINED_MAX:
+        if channel.name not in self._taken and len(self.joined(listener)) < JOINED_MAX:
             self._add(channel, listener)
 
     def _add(self, channel: Channel, listener: Listener) -> None:
         channel.add(listener)
+        self._joined.setdefault(listener.key, {})[channel.name] = channel
         self._changed(channel)
 
+    def _forget(self, listener: Listener, name: str) -> None:
+        joined = self._joined[listener.key]
+        del joined[name]
+        if not joined:
+            del self._joined[listener.key]
+
     def _show(self, channel: Channel, owner: str) -> None:
-        channel.owner = owner
+        channel.show_to(owner)
         if owner:
             self._of_owner.setdefault(owner, {})[channel.name] = channel
         self._open = None

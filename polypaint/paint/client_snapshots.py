@@ -5,7 +5,7 @@ asked to save the canvas; one that can brings its picture, one that cannot says 
 without an answer the next one is asked. Newcomers wait until there is a picture, or until there
 will be none.
 
-Must never touch the store. Counterpart: `service.py`. Protocol: docs/protocol.md, section 6.
+Must never touch the store. Counterpart: `attendance.py`. Protocol: docs/protocol.md, section 6.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,8 @@ import numpy.typing as npt
 from polypaint.engine.context import Context
 from polypaint.engine.timers import Timer
 from polypaint.errors import Refused
-from polypaint.paint.lobbies import Lobby, Member
+from polypaint.paint.lobby import Lobby
+from polypaint.paint.member import Membership
 from polypaint.paint.packets import UPDATE_DATABASE
 from polypaint.paint.pixels import PixelCanvas
 
@@ -31,7 +32,7 @@ class _Asking:
 
     def __init__(self, lobby: Lobby) -> None:
         self.lobby = lobby
-        self.waiting: list[Member] = []
+        self.waiting: list[Membership] = []
         self.asked: list[str] = []
         self.timer: Timer | None = None
         self.saving = False
@@ -40,25 +41,25 @@ class _Asking:
 class SnapshotRequests:
     """All lobbies in which somebody is being asked. welcome: shows a newcomer what there is."""
 
-    def __init__(self, context: Context, welcome: Callable[[Lobby, Member, float], None]) -> None:
+    def __init__(self, context: Context, welcome: Callable[[Membership, float], None]) -> None:
         self._context = context
         self._welcome = welcome
         self._asking: dict[Lobby, _Asking] = {}
 
-    def ask(self, lobby: Lobby, member: Member | None, now: float) -> None:
+    def ask(self, lobby: Lobby, newcomer: Membership | None, now: float) -> None:
         """Have a member save the canvas; a newcomer, if there is one, waits for it."""
         asking = self._asking.get(lobby)
         if asking is not None:
-            if member is not None:
-                asking.waiting.append(member)
+            if newcomer is not None:
+                asking.waiting.append(newcomer)
             return
         asking = self._asking[lobby] = _Asking(lobby)
-        if member is not None:
-            asking.waiting.append(member)
+        if newcomer is not None:
+            asking.waiting.append(newcomer)
         self._ask_next(asking, now)
 
     def _ask_next(self, asking: _Asking, now: float) -> None:
-        waiting = {member.guest.name for member in asking.waiting}
+        waiting = {newcomer.name for newcomer in asking.waiting}
         candidates = [n for n in asking.lobby.members if n not in waiting | set(asking.asked)]
         if asking.saving:
             return
@@ -66,8 +67,8 @@ class SnapshotRequests:
             self._end(asking, now)
             return
         asking.asked.append(candidates[0])
-        send_queue = asking.lobby.members[candidates[0]].guest.send_queue
-        send_queue.push(UPDATE_DATABASE.encode_reply(self._context.date(now)))
+        member = asking.lobby.members[candidates[0]].member
+        member.send(UPDATE_DATABASE.encode_reply(self._context.date(now)))
         asking.timer = self._context.timers.at(now + ASK_S, partial(self._ask_next, asking))
 
     def _end(self, asking: _Asking, now: float) -> None:
@@ -75,14 +76,14 @@ class SnapshotRequests:
         if asking.timer is not None:
             asking.timer.cancel()
         del self._asking[asking.lobby]
-        for member in asking.waiting:
-            self._welcome(asking.lobby, member, now)
+        for newcomer in asking.waiting:
+            self._welcome(newcomer, now)
 
-    def gone(self, lobby: Lobby, member: Member) -> None:
+    def gone(self, membership: Membership) -> None:
         """A member has left the lobby: it waits no more."""
-        asking = self._asking.get(lobby)
-        if asking is not None and member in asking.waiting:
-            asking.waiting.remove(member)
+        asking = self._asking.get(membership.lobby)
+        if asking is not None and membership in asking.waiting:
+            asking.waiting.remove(membership)
 
     def is_asked(self, lobby: Lobby | None, name: str) -> bool:
         """Is this member being asked for a picture?"""

@@ -1,41 +1,79 @@
-"""Lists of the lobbies: who owns how many, which are active, which the journal still has to keep.
+"""All lobbies by name: who owns how many, which are active, which the journal still has to keep.
 
-Each is kept up to date as things change, so that nobody has to walk over all lobbies: not for a
-list, which is made once for each change, nor for each drawing that is stored.
+Each list is kept up to date as things change, so that nobody has to walk over all lobbies: not for
+a list that is shown, which is made once for each change, nor for each drawing that is stored.
 
-Must never touch a canvas. Counterpart: `service.py`. Protocol: docs/protocol.md, sections 2, 5.
+Must never touch a canvas. Counterparts: `access.py` decides who gets a new lobby, `lobby.py` tells
+of changes. Protocol: docs/protocol.md, sections 2, 5.
 """
 
 import heapq
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import count
 from typing import Final
 
 import orjson
 
+from polypaint.engine.context import Context
 from polypaint.paint.channels import fitting_names, whole_entries
-from polypaint.paint.lobbies import Lobby
+from polypaint.paint.lobby import Lobby
+from polypaint.paint.lobby_rules import LobbyRules
 
 TIDY_MIN: Final = 64
 """Entries of `Unsaved`, beside those that hold, after which it is rid of those that do not."""
 
 
 class Directory:
-    """The active lobbies, as LOBBY_FETCH shows them: most recently active first.
+    """See the module. Iterated, it gives the active lobbies, most recently active first."""
 
-    show_passcodes, hide_private: the settings.
-    """
-
-    def __init__(self, show_passcodes: bool, hide_private: bool) -> None:
-        self._show_passcodes = show_passcodes
-        self._hide_private = hide_private
+    def __init__(self, context: Context) -> None:
+        self.lobbies: dict[str, Lobby] = {}
+        """Every drawing that is kept, by its Filename."""
+        self.unsaved = Unsaved()
+        self._context = context
+        self._show_passcodes = context.settings.expose_passcodes
+        self._hide_private = context.settings.hide_private
+        self._next_number = 1
+        self._owned: Counter[str] = Counter()
         self._entries: dict[Lobby, bytes] = {}
         """The least recently active first; empty when it has to be made anew."""
         self._hidden_of: Counter[str] = Counter()
         self._hidden: set[Lobby] = set()
         self._text = b""
 
+    # ------------------------------------------------------------ what there is
+    def add(self, info: LobbyRules, number: int | None = None) -> Lobby:
+        """A lobby that was not there. number: of one that the store has."""
+        number = self._next_number if number is None else number
+        self._next_number = max(self._next_number, number + 1)
+        context = self._context
+        lobby = Lobby(number, info, context.log, context.flush_set, context.memory, self)
+        self.lobbies[info.filename] = lobby
+        self._owned[info.owner] += 1
+        return lobby
+
+    def restore(self, stored: Iterable[tuple[int, LobbyRules, int]]) -> None:
+        """What the store has: (number, rules, sequence number of the drawing)."""
+        for number, info, seq in stored:
+            self.add(info, number).stored_up_to(seq)
+
+    def remove(self, filename: str) -> Lobby | None:
+        """Have no lobby of this name any more; the one that there was."""
+        lobby = self.lobbies.pop(filename, None)
+        if lobby is not None:
+            self._owned[lobby.info.owner] -= 1
+        return lobby
+
+    def owned_by(self, name: str) -> int:
+        """How many drawings this account has."""
+        return self._owned[name]
+
+    def needs_journal(self, lobby: Lobby, batch: int) -> None:
+        """See `lobby.Observer`."""
+        self.unsaved.add(lobby, batch)
+
+    # ------------------------------------------------------------ what is active
     def __len__(self) -> int:
         return len(self._entries)
 

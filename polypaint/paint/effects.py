@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from polypaint.paint.lobbies import Lobby, LobbyRules
+    from polypaint.paint.lobby import Lobby
+    from polypaint.paint.lobby_rules import LobbyRules
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from polypaint.paint import packets
 from polypaint.paint.packets import CODEC, Packet
 
 if TYPE_CHECKING:
-    from polypaint.paint.lobbies import Lobby
+    from polypaint.paint.lobby import Lobby
     from polypaint.paint.session import PaintSession
 
 VERSION: Final = 1
@@ -49,16 +49,14 @@ def hello(session: "PaintSession", packet: bytes, now: float) -> None:
         name = packet[8 : 8 + packet[7]].decode()
     except UnicodeDecodeError:
         raise ProtocolError("the name is not UTF-8") from None
-    session.extension = Extension(bool(flags & TAKEOVER), client)
+    asked: effects.Effect | None = None
     if name and is_name(name) and is_password(password):
-        asked: effects.Effect = effects.CheckPassword(session, name, password)
+        asked = effects.CheckPassword(session, name, password)
     elif not name and (credentials := password or session.credentials):
         asked = effects.CheckCredentials(session, credentials)
-    else:
+    session.log_in_extended(Extension(bool(flags & TAKEOVER), client), asked)
+    if asked is None:
         session.answer_login(NOT_LET_IN, now)
-        return
-    session.waiting = True
-    session.service.effects.append(asked)
 
 
 def greeting(date: int, status: int, name: str) -> bytes:
@@ -70,8 +68,8 @@ def take_over(holder: "PaintSession", now: float) -> None:
     """End a session because its owner goes on elsewhere: the name is free at once."""
     if holder.extension is not None:
         told = greeting(holder.context.date(now), TAKEN_OVER, holder.name)
-        holder.send_queue.push(told)
-    holder.service.part(holder, now)
+        holder.send(told)
+    holder.commands.part(holder, now)
     holder.close(TAKEN_OVER_REASON)
 
 
@@ -95,18 +93,20 @@ def _may_show(session: "PaintSession", packet: bytes) -> "Lobby | None":
     Raises ProtocolError.
     """
     conforms(packet)
-    lobby = session.lobby
-    if lobby is None or not lobby.lets_draw(session.name):
+    membership = session.membership
+    if membership is None or not membership.lobby.lets_draw(session.name):
         return None
-    return lobby
+    return membership.lobby
 
 
 def away(session: "PaintSession", packet: bytes, now: float) -> None:
     """Somebody looks elsewhere, or is back."""
     conforms(packet)
-    if session.lobby is not None:
+    if session.membership is not None:
         (elsewhere,) = CODEC.decode(packet)
-        session.lobby.presence.set_away(session, elsewhere == 1, session.context.date(now))
+        session.membership.lobby.presence.set_away(
+            session, elsewhere == 1, session.context.date(now)
+        )
 
 
 def conforms(packet: bytes) -> None:

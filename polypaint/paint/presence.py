@@ -3,7 +3,7 @@
 Everybody in the lobby is listed, also those without the extension. The changes go through a
 broadcast of their own, so that old clients are sent nothing of it.
 
-Must never import a session. Counterparts: `lobbies.py` has the members, `live_ink.py` what they do
+Must never import a session. Counterparts: `lobby.py` has the members, `live_ink.py` what they do
 at the moment. Protocol: docs/protocol.md, section 10.
 """
 

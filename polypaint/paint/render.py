@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw
 from polypaint.errors import PolypaintError, ProtocolError
 from polypaint.paint import packets
 from polypaint.paint.canvas import Canvas
-from polypaint.paint.lobbies import empty_canvas
+from polypaint.paint.lobby import empty_canvas
 from polypaint.paint.packets import AREA_MAX, SIDE_MAX, Mode
 from polypaint.paint.pixels import PixelCanvas, Pixels
 from polypaint.paint.strokes import StrokeCanvas

@@ -3,16 +3,16 @@
 One that is larger than its drawing (of pixels that are all different) is given back when the last
 one who waits for it has been sent it; others when memory is needed, least recently used first.
 
-Must never make one. Counterparts: `service.py` sends them; `engine/memory.py` counts what they
+Must never make one. Counterparts: `late_join.py` sends them; `engine/memory.py` counts what they
 take.
 """
 
 from collections import Counter
-from collections.abc import Hashable
 from typing import Final
 
 from polypaint.engine.memory import Memory
-from polypaint.paint.lobbies import Lobby
+from polypaint.paint.lobby import Lobby
+from polypaint.paint.member import MemberKey
 
 SMALL_BYTES: Final = 1 << 20
 """Of a snapshot that is kept in any case."""
@@ -24,20 +24,20 @@ class Replays:
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
         self._kept: dict[Lobby, list[bytes]] = {}
-        self._under_way: dict[Hashable, tuple[Lobby, list[bytes]]] = {}
+        self._under_way: dict[MemberKey, tuple[Lobby, list[bytes]]] = {}
         self._waited_for: Counter[Lobby] = Counter()
 
-    def begin(self, guest: Hashable, lobby: Lobby, pieces: list[bytes]) -> None:
-        """A guest is sent this snapshot, which the lobby has just made or still keeps."""
-        self.end(guest)
+    def begin(self, key: MemberKey, lobby: Lobby, pieces: list[bytes]) -> None:
+        """A member is sent this snapshot, which the lobby has just made or still keeps."""
+        self.end(key)
         self._memory.hold(pieces)
-        self._under_way[guest] = (lobby, pieces)
+        self._under_way[key] = (lobby, pieces)
         self._waited_for[lobby] += 1
         self._keep(lobby)
 
-    def end(self, guest: Hashable) -> None:
+    def end(self, key: MemberKey) -> None:
         """It has been sent, or will not be."""
-        lobby, pieces = self._under_way.pop(guest, (None, ()))
+        lobby, pieces = self._under_way.pop(key, (None, ()))
         if lobby is None:
             return
         self._memory.drop(pieces)

@@ -24,7 +24,8 @@ import orjson
 from polypaint import _codec
 from polypaint.errors import Refused
 from polypaint.paint.canvas import Canvas
-from polypaint.paint.lobbies import LobbyRules, empty_canvas
+from polypaint.paint.lobby import empty_canvas
+from polypaint.paint.lobby_rules import LobbyRules
 from polypaint.paint.packets import (
     ADD_STROKE,
     FETCH_DATABASE,

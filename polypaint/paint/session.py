@@ -4,31 +4,34 @@ The same object serves TCP (`receive`, any chunks) and WebSocket (`receive_messa
 Every packet takes the same path: header → is it allowed now (`Packet.when`) → its handler in
 `handles`. Handlers raise what is wrong; `_handle` alone decides what that costs the peer.
 
-Must never do I/O or read a clock. Counterparts: `service.py` moves people between lobbies,
+What it wants done it calls in `commands.PaintCommands`; lobbies and channels know it as a
+`member.Member`, and nothing else of it.
+
+Must never do I/O or read a clock. Counterparts: `service.py` carries the commands out,
 `net/tcp.py` and `net/websocket.py` bring the bytes. Protocol: docs/protocol.md, sections 1-9.
 """
 
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from polypaint import _codec
-from polypaint._codec import FrameDecoder
+from polypaint._codec import Broadcast, FrameDecoder
 from polypaint.engine import effects
 from polypaint.engine.budget import COPIES, ENTRY, Bucket
+from polypaint.engine.context import Context
 from polypaint.engine.effects import ACCOUNT_CREATED, ACCOUNT_REFUSED
 from polypaint.engine.handlers import Handlers
 from polypaint.engine.session import Session
 from polypaint.errors import ProtocolError, Refused
 from polypaint.identity.accounts import is_name, is_password
 from polypaint.paint import extension, packets
-from polypaint.paint.channels import Channel, is_channel_name, split_message
-from polypaint.paint.lobbies import Lobby, LobbyRules, Member
+from polypaint.paint.channels import is_channel_name, split_message
+from polypaint.paint.commands import PaintCommands
+from polypaint.paint.lobby_rules import LobbyRules
+from polypaint.paint.member import Membership
 from polypaint.paint.packets import CODEC, PACKETS, Packet, When
 from polypaint.wire import strictjson
-
-if TYPE_CHECKING:
-    from polypaint.paint.service import PaintService
 
 ACCEPTED, ALREADY_CONNECTED, BAD_PASSWORD = range(3)
 TRY_LATER: Final = extension.TRY_LATER
@@ -50,18 +53,23 @@ handles: Final = Handlers[Handler]("id")
 
 
 class PaintSession(Session):
-    """See the module. member: in `lobby`, if any; channels: by name."""
+    """See the module. membership: of the lobby that it is in, if any; only `joined` sets it."""
 
     def __init__(
-        self, service: "PaintService", address: str, now: float, rtt_s: Callable[[], float]
+        self,
+        commands: PaintCommands,
+        context: Context,
+        counters: dict[str, int],
+        address: str,
+        now: float,
+        rtt_s: Callable[[], float],
     ) -> None:
-        super().__init__(service.context, address, now)
-        self.service = service
-        self.name_bytes = b""
-        self.channels: dict[str, Channel] = {}
-        self.lobby: Lobby | None = None
-        self.member: Member | None = None
+        super().__init__(context, address, now)
+        self.membership: Membership | None = None
         self.extension: extension.Extension | None = None
+        self.name_bytes = b""
+        self.commands = commands
+        self._counters = counters
         self._rtt_s = rtt_s
         self._backlogged_at: float | None = None
         self._decoder = FrameDecoder()
@@ -71,7 +79,7 @@ class PaintSession(Session):
         self._rejected: deque[float] = deque()
         self._rejected_count = 0
         self._chat = Bucket(*CHAT, now)
-        self.guesses = 0
+        self._guesses = 0
         """How often they named a drawing or passcode that is not, when that was often already."""
         self._set_deadline(now)
 
@@ -106,31 +114,27 @@ class PaintSession(Session):
 
     def _handle_next(self, now: float) -> None:
         inbox, at = self._inbox, self._at
-        if self.lobby is not None and self.lobby.busy:
-            self.waiting = True
-            self.lobby.waiters.append(self)
-            return
-        if inbox[at][2] == ADD_STROKE and self.member is not None:
-            taken = self.service.add_strokes(self, inbox, at, now)
-            if taken:
-                self._drew()
-                self._at += taken
-                self._flush_set.spent += ENTRY * taken
+        membership = self.membership
+        if membership is not None:
+            if membership.lobby.busy:
+                membership.lobby.wait(self)
                 return
+            if inbox[at][2] == ADD_STROKE:
+                taken = self.commands.add_strokes(membership, inbox, at, now)
+                if taken:
+                    self._drew(membership)
+                    self._at += taken
+                    self._flush_set.spent += ENTRY * taken
+                    return
         self._at += 1
         self._flush_set.spent += len(inbox[at])
         self._handle(inbox[at], now)
-
-    @property
-    def held(self) -> bool:
-        """Do packets of this session wait for its lobby to thaw? Later ones wait behind them."""
-        return self.lobby is not None and self.lobby.holds(self)
 
     def lost(self, now: float) -> None:
         """See `Session.lost`."""
         super().lost(now)
         self._deadline.cancel()
-        self.service.disconnected(self, now)
+        self.commands.disconnected(self, now)
 
     # ------------------------------------------------------------ out
     def above_low_mark(self) -> None:
@@ -139,8 +143,8 @@ class PaintSession(Session):
 
     def above_high_mark(self, now: float) -> None:
         """Too much waits to be sent: the canvas will take its place."""
-        if self.send_queue.attached:
-            self.service.above_high_mark(self, now)
+        if self.send_queue.attached and self.membership is not None:
+            self.commands.above_high_mark(self.membership)
         if self.send_queue.queued > 2 * self._queue_max:
             self.close("does not read what it is sent")
 
@@ -152,17 +156,16 @@ class PaintSession(Session):
     def drained(self, now: float) -> None:
         """The connection has taken everything: what shifted meanwhile was sent only now."""
         since, self._backlogged_at = self._backlogged_at, None
-        if since is not None and self.lobby is not None and self.member is not None:
-            if self.lobby.shifted_at(self.member) > since - self.window_s():
-                self.member.shifted_at = now
+        if since is not None and self.membership is not None:
+            self.membership.drained(since, now)
 
     @property
     def backlogged_at(self) -> float | None:
-        """Since when the connection takes no bytes."""
+        """Since when the connection takes no bytes; None while it does."""
         return self._backlogged_at
 
     def window_s(self) -> float:
-        """See `lobbies.Guest`: twice the round-trip time."""
+        """Twice the round-trip time."""
         return 2 * self._rtt_s()
 
     def close(self, reason: str) -> None:
@@ -170,9 +173,65 @@ class PaintSession(Session):
         self._deadline.cancel()
         super().close(reason)
 
+    # ------------------------------------------------------------ what lobbies have it do
+    @property
+    def receiving_snapshot(self) -> bool:
+        """Is a snapshot waiting to be sent, or half sent?"""
+        return self.send_queue.replaying > 0
+
+    @property
+    def subscribed(self) -> bool:
+        """Is it sent what its lobby publishes?"""
+        return self.send_queue.attached
+
+    def send(self, data: bytes) -> None:
+        """Whole packets for this member alone."""
+        self.send_queue.push(data)
+
+    def send_first(self, data: bytes) -> None:
+        """The same before everything else, even while nothing can be journaled."""
+        self.send_queue.send_first(data)
+
+    def send_snapshot(self, chunks: list[bytes]) -> None:
+        """The canvas, as whole packets."""
+        self.send_queue.send_snapshot(chunks)
+
+    def call_when_sent(self, call: Callable[[float], None]) -> None:
+        """Make this call when the connection has taken all that stands before."""
+        self.send_queue.call_when_sent(lambda: call(self.taken_at))
+
+    def subscribe(self, broadcast: Broadcast) -> None:
+        """Be sent what this lobby publishes from now on."""
+        self.send_queue.attach(broadcast)
+
+    def unsubscribe(self) -> None:
+        """Be sent nothing more of a lobby's."""
+        self.send_queue.detach()
+
+    def skip_broadcasts(self) -> None:
+        """Drop what it has not been sent yet of its lobby's packets and snapshots; unsubscribe."""
+        self.send_queue.drop_broadcasts()
+
+    def joined(self, membership: Membership) -> None:
+        """It is in this lobby now."""
+        self.membership = membership
+
+    def removed(self) -> None:
+        """It is in no lobby any more."""
+        self.membership = None
+
+    def guessed(self, wait_s: float, now: float) -> None:
+        """It has named too many drawings or passcodes that are not: log some, and slow down."""
+        self._guesses += 1
+        if self._guesses % NOTED_EVERY == 1:
+            reason = "names drawings or passcodes that are not"
+            what = str(packets.LOBBY_CONNECT.id)
+            self.context.effects.append(effects.Rejected(self, what, reason, self._guesses))
+        self.delay(wait_s, now)
+
     # ------------------------------------------------------------ every packet
     def _handle(self, packet: bytes, now: float) -> None:
-        self.service.counters["packets"] += 1
+        self._counters["packets"] += 1
         self._deadline.cancel()
         kind = PACKETS.get(packet[2])
         if self.name and (kind is None or kind.when is When.IGNORED or self._is_foreign(kind)):
@@ -181,7 +240,7 @@ class PaintSession(Session):
             self._permit(kind, packet)
             handles[packet[2]](self, packet, now)
         except (ProtocolError, Refused) as error:
-            self.reject(packet, str(error), now)
+            self.refused(packet, str(error), now)
 
     @property
     def extended(self) -> bool:
@@ -200,17 +259,17 @@ class PaintSession(Session):
             return
         if kind is None or kind.when in (When.LOGIN, When.NEVER):
             raise ProtocolError("not from a client that is logged in")
-        if kind.when is When.DRAWING and self.lobby is None:
+        if kind.when is When.DRAWING and self.membership is None:
             raise ProtocolError("not in a lobby")
         if packet[7] and packet[8 : 8 + packet[7]] != self.name_bytes:
             raise ProtocolError("under somebody else's name")
 
-    def reject(self, packet: bytes, reason: str, now: float) -> None:
+    def refused(self, packet: bytes, reason: str, now: float) -> None:
         """Drop a packet: before login that ends the connection, after it too many do."""
-        self.service.counters["rejected"] += 1
+        self._counters["rejected"] += 1
         self._rejected_count += 1
         if self._rejected_count % NOTED_EVERY == 1 or not self.name:
-            self.service.effects.append(
+            self.context.effects.append(
                 effects.Rejected(self, str(packet[2]), reason, self._rejected_count)
             )
         self._rejected.append(now)
@@ -224,8 +283,8 @@ class PaintSession(Session):
     # ------------------------------------------------------------ login
     def _set_deadline(self, now: float) -> None:
         """Until the first complete packet; trickled bytes do not extend it (section 4)."""
-        self._deadline = self.service.timers.at(
-            now + self.service.settings.login_seconds,
+        self._deadline = self.context.timers.at(
+            now + self.context.settings.login_seconds,
             lambda _now: self.close("too late to log in"),
         )
 
@@ -245,42 +304,42 @@ class PaintSession(Session):
             self.answer_login(BAD_PASSWORD, now)
             return
         self.waiting = True
-        self.service.effects.append(effects.CheckPassword(self, name, password))
+        self.context.effects.append(effects.CheckPassword(self, name, password))
 
     def password_checked(self, name: str, ok: bool | None, now: float) -> None:
         """See `effects.Requester`."""
         self.waiting = False
         if self.closing:
             return
-        holder = self.service.presence.holder(name) if ok else None
-        if ok and holder and self.extension and self.extension.may_replace(holder):
+        holder = self.commands.holder(name) if ok else None
+        if holder and self.extension and self.extension.may_replace(holder):
             extension.take_over(holder, now)
             holder = None
         if not ok:
             self.answer_login(BAD_PASSWORD if ok is False else TRY_LATER, now)
         elif holder is not None:
             self.waiting = True  # until it is known whether that connection is still there
-            self.service.effects.append(effects.ProbeHolder(self, holder, name))
+            self.context.effects.append(effects.ProbeHolder(self, holder, name))
             return
         else:
             self._come_in(name, now)
-        self.service.resume(self, now)
+        self.resume(now)
 
     def holder_probed(self, name: str, now: float) -> None:
         """See `effects.Requester`."""
         self.waiting = False
         if not self.closing:
             self._come_in(name, now)
-            self.service.resume(self, now)
+            self.resume(now)
 
     def _come_in(self, name: str, now: float) -> None:
-        if not self.service.presence.claim(name, self):
+        if not self.commands.claim(name, self):
             self.answer_login(ALREADY_CONNECTED, now)
             return
         self.name = name
         self.name_bytes = name.encode()
-        self.service.context.known(self.address)
-        self.service.channels.join_general(self)
+        self.context.known(self.address)
+        self.commands.channels.join_general(self)
         self.answer_login(ACCEPTED, now)
 
     def answer_login(self, status: int, now: float) -> None:
@@ -294,6 +353,13 @@ class PaintSession(Session):
         if status != ACCEPTED:
             self.close("login refused")
 
+    def log_in_extended(self, began: extension.Extension, asked: effects.Effect | None) -> None:
+        """HELLO has come: have the extension, and wait for the answer to what it asks, if any."""
+        self.extension = began
+        if asked is not None:
+            self.wait()
+            self.context.effects.append(asked)
+
     @handles(packets.CREATE_ACCOUNT)
     def _create_account(self, packet: bytes, now: float) -> None:
         name, password = self._credentials(packet)
@@ -301,7 +367,7 @@ class PaintSession(Session):
             self._answer_account(ACCOUNT_REFUSED, now)
             return
         self.waiting = True
-        self.service.effects.append(effects.CreateAccount(self, name, password))
+        self.context.effects.append(effects.CreateAccount(self, name, password))
 
     def account_created(self, status: int, now: float) -> None:
         """The store has answered: ACCOUNT_CREATED, NAME_TAKEN or ACCOUNT_REFUSED."""
@@ -309,7 +375,7 @@ class PaintSession(Session):
         if self.closing:
             return
         self._answer_account(status, now)
-        self.service.resume(self, now)
+        self.resume(now)
 
     def _answer_account(self, status: int, now: float) -> None:
         self.send_queue.push(packets.CREATE_ACCOUNT.encode_reply(self.context.date(now), status))
@@ -323,7 +389,7 @@ class PaintSession(Session):
         """Types of the extension are dropped, not counted, when they are not as they should be."""
         if packet[8 + packet[7] :] == TICKET_VERSION:
             self.waiting = True
-            self.service.effects.append(effects.IssueTicket(self))
+            self.context.effects.append(effects.IssueTicket(self))
 
     def ticket_issued(self, ticket: str, now: float) -> None:
         """See `effects.Requester`."""
@@ -337,26 +403,27 @@ class PaintSession(Session):
         info = LobbyRules.of(self._object(packets.LOBBY_CREATION, packet))
         if info.owner != self.name:
             raise ProtocolError("Owner is not the sender")
-        self.service.create(self, info, now)
+        self.commands.create(self, info, now)
 
     @handles(packets.LOBBY_CONNECT)
     def _lobby_connect(self, packet: bytes, now: float) -> None:
         values = self._object(packets.LOBBY_CONNECT, packet)
-        lobby = self.lobby
-        if lobby is not None and lobby.info.filename == values["Filename"] and self.held:
-            lobby.hold(self, packet, drawn=False)
+        membership = self.membership
+        inside = membership is not None and membership.lobby.info.filename == values["Filename"]
+        if membership is not None and inside and membership.defers:
+            membership.defer(packet, drawn=False)
         else:
-            self.service.enter(self, values["Filename"], values["Passcode"], now)
+            self.commands.enter(self, values["Filename"], values["Passcode"], now)
 
     @handles(packets.LOBBY_DISCONNECT)
     def _lobby_disconnect(self, packet: bytes, now: float) -> None:
         extension.conforms(packet)
-        self.service.leave(self, now)
+        self.commands.leave(self, now)
 
     @handles(packets.LOBBY_FETCH)
     def _lobby_fetch(self, packet: bytes, now: float) -> None:
         extension.conforms(packet)
-        listing = self.service.directory.text(self.name)
+        listing = self.commands.lobby_list(self.name)
         self._flush_set.spent += len(listing) // COPIES
         self.send_queue.push(packets.LOBBY_FETCH.encode_list(self.context.date(now), listing))
 
@@ -365,42 +432,41 @@ class PaintSession(Session):
         values = self._object(packets.LOBBY_INFO_CHANGE, packet)
         if values["Owner"] != self.name:
             raise ProtocolError("Owner is not the sender")
-        self.service.change_info(self, values, now)
+        self.commands.change_info(self, values, now)
 
     @handles(packets.FETCH_DATABASE)
     def _fetch_database(self, packet: bytes, now: float) -> None:
         extension.conforms(packet)
-        if self.member is None or not self.member.loading:
+        membership = self.membership
+        if membership is None or not membership.sent:
             raise ProtocolError("nothing to confirm: no canvas is being loaded")
-        if self.lobby is not None and self.held and self.member not in self.lobby.waited_for:
-            self.lobby.hold(self, packet, drawn=False)
+        if membership.defers and not membership.awaited:
+            membership.defer(packet, drawn=False)
         else:
-            self.service.confirmed(self, now)
+            self.commands.confirmed(membership, now)
 
     @handles(packets.UPDATE_DATABASE)
     def _update_database(self, packet: bytes, now: float) -> None:
         extension.conforms(packet)
-        if not self.service.snapshot_requests.is_asked(self.lobby, self.name):
-            raise ProtocolError("nobody asked for the canvas to be saved")
-        self.service.snapshot_requests.answered(self.lobby, now)
+        self.commands.snapshot_saved(self.membership, self.name, now)
 
     # ------------------------------------------------------------ channels
     @handles(packets.CHANNEL_CREATION)
     def _channel_creation(self, packet: bytes, now: float) -> None:
-        self.service.channels.create(self, _channel_name(packet))
+        self.commands.channels.create(self, _channel_name(packet))
 
     @handles(packets.CHANNEL_CONNECTION)
     def _channel_connection(self, packet: bytes, now: float) -> None:
-        self.service.channels.connect(self, _channel_name(packet), self._inside)
+        self.commands.channels.connect(self, _channel_name(packet), self._inside)
 
     @handles(packets.CHANNEL_DISCONNECT)
     def _channel_disconnect(self, packet: bytes, now: float) -> None:
-        self.service.channels.disconnect(self, _channel_name(packet))
+        self.commands.channels.disconnect(self, _channel_name(packet))
 
     @handles(packets.CHANNEL_MESSAGE)
     def _channel_message(self, packet: bytes, now: float) -> None:
         name, content = split_message(CODEC.decode(packet)[0])
-        channel = self.channels.get(name)
+        channel = self.commands.channels.joined(self).get(name)
         if not content:
             return
         if channel is None:
@@ -413,31 +479,33 @@ class PaintSession(Session):
     @handles(packets.CHANNEL_FETCH)
     def _channel_fetch(self, packet: bytes, now: float) -> None:
         extension.conforms(packet)
-        listing = self.service.channels.listing(self, self._inside)
+        listing = self.commands.channels.listing(self, self._inside)
         self._flush_set.spent += len(listing) // COPIES
         self.send_queue.push(packets.CHANNEL_FETCH.encode_list(self.context.date(now), listing))
 
     # ------------------------------------------------------------ drawing
     @handles(*(kind for kind in PACKETS.values() if kind.relayed))
     def _draw(self, packet: bytes, now: float) -> None:
-        mode = PACKETS[packet[2]].mode
-        if mode is not None and self.lobby is not None:
-            if mode is not self.lobby.info.drawing_mode:
-                raise ProtocolError(f"not in a lobby of {mode.value} mode")
+        membership, mode = self.membership, PACKETS[packet[2]].mode
+        if membership is None:
+            raise ProtocolError("not in a lobby")
+        if mode is not None and mode is not membership.lobby.info.drawing_mode:
+            raise ProtocolError(f"not in a lobby of {mode.value} mode")
         extension.conforms(packet)
-        self._drew()
-        self.service.draw(self, _codec.with_name(packet, self.name_bytes), now)
+        self._drew(membership)
+        self.commands.draw(membership, _codec.with_name(packet, self.name_bytes), now)
 
-    def _drew(self) -> None:
+    def _drew(self, membership: Membership) -> None:
         """What it showed before it was drawn is not shown any more."""
-        if self.extension is not None and self.lobby is not None:
-            self.lobby.presence.live_ink.drawn(self.lobby.presence.key_of(self))
+        if self.extension is not None:
+            presence = membership.lobby.presence
+            presence.live_ink.drawn(presence.key_of(self))
 
     # ------------------------------------------------------------ small things
     @property
     def _inside(self) -> str | None:
         """The Filename of the lobby that it is in."""
-        return self.lobby.info.filename if self.lobby is not None else None
+        return self.membership.lobby.info.filename if self.membership is not None else None
 
     def _object(self, kind: Packet, packet: bytes) -> dict[str, str]:
         """The JSON object in a packet, whose parsing counts as work. Raises ProtocolError."""

@@ -21,8 +21,9 @@ from polypaint.errors import StoreError
 from polypaint.matches import effects as match_effects
 from polypaint.net.connection import Connection
 from polypaint.paint import effects as paint_effects
-from polypaint.paint.lobbies import Lobby
-from polypaint.paint.service import PaintService, attempted
+from polypaint.paint.canvas_queue import attempted
+from polypaint.paint.lobby import Lobby
+from polypaint.paint.service import PaintService
 from polypaint.paint.work_queue import WorkQueue
 from polypaint.runtime.flusher import Flusher
 from polypaint.runtime.logins import Logins

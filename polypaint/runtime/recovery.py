@@ -3,7 +3,7 @@
 What is damaged costs only itself: a drawing gets what its own records tell up to the first that is
 missing, documents get every change that can be read, and the report names the rest.
 
-Must never import the network. Counterparts: `store` keeps both, `paint.lobbies` replays.
+Must never import the network. Counterparts: `store` keeps both, `paint.lobby` replays.
 """
 
 import time
@@ -15,7 +15,8 @@ from polypaint._codec import FlushSet, split
 from polypaint.engine.documents import Changes, change
 from polypaint.engine.journal_buffer import DOCUMENTS, Damaged, JournalBuffer, missing, salvaged
 from polypaint.errors import PolypaintError, StoreError
-from polypaint.paint.lobbies import Lobby, LobbyRules, empty_canvas
+from polypaint.paint.lobby import Lobby, empty_canvas
+from polypaint.paint.lobby_rules import LobbyRules
 from polypaint.paint.packets import LOBBY_CREATION
 from polypaint.store import UNFINISHED, Journal, Store, StoredLobby
 
@@ -65,7 +66,7 @@ async def recover(
             report.journaled.add(number)
             stored[number] = StoredLobby(number, lobby.info, lobby.seq)
             if write:
-                lobby.run_effects(int(utc()))
+                lobby.release_all(int(utc()))
                 await store.save(stored[number], *lobby.loaded.dump(), utc())
     if write:
         _empty(journal, report, damaged=len(report.problems) > sound)
@@ -178,10 +179,10 @@ async def _replayed(
             lobby = Lobby(number, _founding(entries[0][1]), log, turn)
         else:
             lobby = Lobby(number, stored.info, log, turn)
-            lobby.seq = stored.seq
+            lobby.stored_up_to(stored.seq)
             canvas = empty_canvas(stored.info.drawing_mode)
             canvas.load(*await store.load(number))
-            lobby.canvas = canvas
+            lobby.load(canvas)
     except (PolypaintError, LookupError) as error:
         report.problems.append(f"drawing number {number}: {error}")
         return None

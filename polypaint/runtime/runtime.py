@@ -95,7 +95,7 @@ class Runtime:
         self.book = DocumentBuffer(self.context)
         self.bus = domain.bus(self.context)
         self.paint = PaintService(self.context)
-        self.paint.games = frozenset(domain.games)
+        self.paint.access.keep_names_for(frozenset(domain.games))
         self.matches = MatchService(
             self.context, self.book, self.bus, domain.games, domain.random, domain.seeded
         )

@@ -21,7 +21,7 @@ import orjson
 from polypaint.engine import checksum
 from polypaint.engine.documents import Changes
 from polypaint.errors import StoreDamaged, StoreError
-from polypaint.paint.lobbies import LobbyRules
+from polypaint.paint.lobby_rules import LobbyRules
 from polypaint.store import (
     HISTORY_MAX,
     Counted,

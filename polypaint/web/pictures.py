@@ -21,7 +21,7 @@ from starlette.types import Receive, Scope, Send
 from polypaint.engine.context import Context
 from polypaint.errors import ProtocolError, Refused
 from polypaint.paint import render as picture
-from polypaint.paint.lobbies import Lobby
+from polypaint.paint.lobby import Lobby
 from polypaint.paint.pixels import Pixels
 from polypaint.paint.service import PaintService
 from polypaint.web.auth import Accounts, Guesses, address_of, caller

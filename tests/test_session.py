@@ -1188,7 +1188,8 @@ def test_one_message_is_one_packet(world):
 
 
 def test_the_tables_are_complete():
-    assert sorted(PACKETS) == [*range(34), packets.TICKET.id]
+    old = {type_id for type_id in PACKETS if type_id not in range(128, 160)}
+    assert old == set(range(34))
     assert REMOVE_SELECTION.encode_reply(0, name=b"x")
     with pytest.raises(ProtocolError):
         LOBBY_FREEZE_STATE.decode_object(LOBBY_FREEZE_STATE.encode_reply(0, 1))

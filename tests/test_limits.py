@@ -262,7 +262,7 @@ def test_rules_that_change_while_nobody_is_there_are_journaled_at_once() -> None
     told: list[int] = []
     context = Context(Settings(_env_file=None), DATE, lambda: told.append(1))
     paint = PaintService(context)
-    paint.restore([(1, LobbyRules("d", "ada", "stroke", "public", ""), 1)])
+    paint.restore_lobbies([(1, LobbyRules("d", "ada", "stroke", "public", ""), 1)])
     paint.lobbies["d"].change_info(LobbyRules("d", "ada", "stroke", "private", ""), DATE)
     assert told
     log = JournalBuffer(notify=lambda: told.append(2))

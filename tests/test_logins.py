@@ -125,7 +125,7 @@ async def test_a_match_client_comes_back_with_a_ticket_and_may_leave(tmp_path):
         await come_back(server, ada, lambda client: client._ticket)
         await until(lambda: ada._transport is not None and ada.shown == ada._ticket)
         seat = server.matches.table.matches[match.code].seats["ada"]
-        await until(lambda: seat.session is not None)
+        await until(lambda: seat.viewer is not None)
         await match.leave()
 
 

@@ -254,7 +254,8 @@ def test_kill_9_again_and_again(tmp_path):
                 except MatchRefused as refusal:
                     if refusal.code in ("terminee", "non_connecte"):
                         return None
-                    assert refusal.code == "occupe"  # the answer was lost, the seat is ours
+                    # The answer was lost, the seat is ours; or bots are too fast for a moment.
+                    assert refusal.code in ("occupe", "debit")
                     await asyncio.sleep(0.05)
                 except ConnectionClosed:
                     await asyncio.sleep(0.05)

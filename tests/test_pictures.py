@@ -92,7 +92,7 @@ async def test_a_body_that_is_not_wanted_is_not_read(tmp_path):
             assert (await asyncio.to_thread(two.answer))[0] == 409
 
 
-async def test_a_picture_is_made_once(tmp_path):
+async def test_a_picture_is_made_once(tmp_path, monkeypatch):
     async with (
         serving(tmp_path) as server,
         connect(server.addresses["paint"], "ada", "pw", create=True) as ada,
@@ -109,14 +109,14 @@ async def test_a_picture_is_made_once(tmp_path):
             (200, answers[0][1]["etag"])
         }
         loads = 0
-        dump_of = server.effect_runner.dump_of
+        dump_of = pictures.dump_of
 
-        async def counted(lobby):
+        async def counted(services, lobby):
             nonlocal loads
             loads += 1
-            return await dump_of(lobby)
+            return await dump_of(services, lobby)
 
-        server.effect_runner.dump_of = counted
+        monkeypatch.setattr(pictures, "dump_of", counted)
         etag = answers[0][1]["etag"]
         status, headers, body = await asyncio.to_thread(ask, f"If-None-Match: {etag}")
         assert (status, headers["etag"], body) == (304, etag, b"")

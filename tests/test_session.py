@@ -1139,6 +1139,7 @@ def test_read_only_and_back(world):
     stroke(ada)
     bob.send(SELECTED_STROKE, [0])
     ada.take(), bob.take()
+    world.context.read_only = True
     world.service.turn_read_only(world.now)
     world.deliver(ada)
     world.deliver(bob)
@@ -1157,6 +1158,7 @@ def test_read_only_and_back(world):
     for peer in (ada, bob, eve):
         peer.disconnect()
     assert world.service.lobbies["d"].canvas is not None
+    world.context.turn_read_only(False)
     world.service.turn_writable(world.now)
     world.run_effects()
     assert world.service.lobbies["d"].canvas is None

@@ -15,6 +15,7 @@ from polypaint import connect, connect_matches, connect_tanks
 from polypaint.bots import puissance4 as bot
 from polypaint.engine import effects
 from polypaint.engine.documents import DocumentBuffer, FetchDocument, SaveDocuments
+from polypaint.engine.service import declared
 from polypaint.errors import PolypaintError
 from polypaint.matches import effects as match_effects
 from polypaint.matches.messages import REQUESTS, Request
@@ -25,7 +26,6 @@ from polypaint.paint import packets
 from polypaint.paint.service import PaintService
 from polypaint.paint.session import PaintSession
 from polypaint.paint.session import handles as paint_handles
-from polypaint.runtime.effect_runner import _RUNNERS
 from polypaint.runtime.supervisor import TRACEBACKS, Supervisor
 from polypaint.tanks.messages import KINDS, Kind, When
 from polypaint.tanks.session import handles as tank_handles
@@ -34,7 +34,11 @@ from .conftest import serving
 
 SOON_S = 20
 RED = b"\xff\x00\x00\xff"
-EFFECTS = [kind for kind in _RUNNERS if kind is not effects.Unexpected]
+EFFECTS = [
+    kind
+    for kind in declared()
+    if kind.__module__.startswith("polypaint.") and kind is not effects.Unexpected
+]
 
 IN_STORE = {
     effects.CheckPassword: "password_hash",
@@ -180,9 +184,10 @@ async def is_whole(server, count=1):
 
 @pytest.mark.parametrize("kind", EFFECTS, ids=lambda kind: kind.__name__)
 async def test_an_effect_that_cannot_be_begun(tmp_path, monkeypatch, kind):
-    once = Once(_RUNNERS[kind])
     async with injected(tmp_path, monkeypatch) as server:
-        monkeypatch.setitem(_RUNNERS, kind, once)
+        carriers = server.effect_runner.carriers
+        once = Once(carriers[kind])
+        monkeypatch.setitem(carriers, kind, once)
         if kind is effects.Rejected:
             async with connect(server.addresses["paint"], "eve", "pw", create=True) as eve:
                 eve.send(packets.UNSELECTED_STROKE.encode_request(0, b"", [1]))
@@ -238,12 +243,12 @@ async def test_what_one_effect_raises_does_not_lose_the_next(tmp_path, monkeypat
     async with serving(tmp_path) as server:
         done = []
 
-        def errand(_runner, effect):
+        def errand(effect):
             if effect.what == "first":
                 raise Injected
             done.append(effect.what)
 
-        monkeypatch.setitem(_RUNNERS, match_effects.Trouble, errand)
+        monkeypatch.setitem(server.effect_runner.carriers, match_effects.Trouble, errand)
         for what in ("first", "second"):
             server.context.effects.append(match_effects.Trouble(what, {}))
         server.run_effects()

@@ -441,7 +441,7 @@ class World:
         self.flushed: Callable[[int, bytes], None] = lambda _number, _batch: None
         report = self.report = run(recover(self.store, self.journal))
         self.context.log.batch = report.next_batch
-        self.service.restore((x.number, x.info, x.seq) for x in report.lobbies)
+        self.service.restore_lobbies((x.number, x.info, x.seq) for x in report.lobbies)
         for room in (self.matches, self.tanks):
             room.restore({kind: run(self.store.read(kind)) for kind in room.KINDS}, self.now)
 

@@ -7,11 +7,11 @@ Must never do I/O. Counterparts: `runtime/server.py` owns the clock and empties 
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from polypaint._codec import FlushSet
 from polypaint.engine.budget import WorkQueue
-from polypaint.engine.effects import Unexpected
+from polypaint.engine.effects import Effect, Unexpected
 from polypaint.engine.journal_buffer import JournalBuffer
 from polypaint.engine.memory import UNLIMITED, Memory
 from polypaint.engine.timers import Timer, Timers
@@ -46,7 +46,7 @@ class Context:
         self.memory = Memory(memory_max)
         self.log = JournalBuffer(notify=self.notify)
         self.timers = Timers()
-        self.effects: list[Any] = []
+        self.effects: list[Effect] = []
         self.read_only = False
         """The disk is full: nothing may happen that would have to be journaled."""
         self.connections = 0

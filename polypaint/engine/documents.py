@@ -8,13 +8,13 @@ journal.
 """
 
 from collections import ChainMap
-from collections.abc import Callable
-from typing import Any, Final, TypeAlias
+from collections.abc import Callable, Mapping
+from typing import Final, TypeAlias
 
 import orjson
 
 from polypaint.engine.context import Context
-from polypaint.engine.effects import Effect
+from polypaint.engine.effects import Effect, Question
 from polypaint.engine.journal_buffer import DOCUMENTS
 from polypaint.errors import StoreError
 
@@ -33,14 +33,14 @@ class SaveDocuments(Effect):
         self.changes = changes
 
     def failed(self, now: float) -> None:
-        """See `Effect.failed`: it is tried again."""
+        """They are not kept yet, and it is tried again."""
         self.book.saved(False, now)
 
 
-class FetchDocument:
+class FetchDocument(Question):
     """Comes back as `then(document, now)`; document: JSON, or None when there is none.
 
-    Raises nothing: when the store does not answer, `failed(now)` is called instead.
+    Raises nothing: when the store does not answer, `otherwise(now)` is called instead.
     """
 
     def __init__(
@@ -48,12 +48,12 @@ class FetchDocument:
         kind: str,
         key: str,
         then: Callable[[bytes | None, float], None],
-        failed: Callable[[float], None],
+        otherwise: Callable[[float], None],
     ) -> None:
         self.kind = kind
         self.key = key
         self.then = then
-        self.failed = failed
+        self.otherwise = otherwise
 
 
 class DocumentBuffer:
@@ -67,7 +67,7 @@ class DocumentBuffer:
         self._saving_from: int | None = None
         self._unsaved_from: int | None = None
 
-    def put(self, kind: str, key: str, value: dict[str, Any], now: float) -> None:
+    def put(self, kind: str, key: str, value: Mapping[str, object], now: float) -> None:
         """Keep this under its key, instead of what was there."""
         body = orjson.dumps(value)
         name = orjson.dumps([kind, key])
@@ -95,7 +95,10 @@ class DocumentBuffer:
         failed: Callable[[float], None],
         now: float,
     ) -> None:
-        """Have `then(document, now)` called, see `FetchDocument`; at once if it is here."""
+        """Have `then(document, now)` called, at once if it is here; None: there is none.
+
+        failed: called with `now` instead, when the store does not answer.
+        """
 
         def answered(document: bytes | None, now: float) -> None:
             then(self._newer.get((kind, key), document), now)

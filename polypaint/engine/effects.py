@@ -1,15 +1,16 @@
-"""What every room asks of the world. Each comes back as a call of the session that asked.
+"""What every service asks of the world. Each comes back as a call of the session that asked.
 
 An effect that raises what nobody expected has failed: `Effect.failed` is called in place of its
 answer, or after an answer that was only half handled, so that nobody waits for it for ever.
 
 Must never import anything that does it. Counterparts: `runtime/effect_runner.py` carries these
-out; `paint/effects.py`, `matches/effects.py` and `engine/documents.py` hold what only one room
+out; `paint/effects.py`, `matches/effects.py` and `engine/documents.py` hold what only one service
 asks.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import ClassVar, Final, Protocol
 
 from polypaint._codec import SendQueue
 
@@ -19,12 +20,25 @@ INTERNAL_ERROR: Final = "internal error"
 
 
 class Effect:
-    """What all effects have in common; those that are questions have `failed` as a field."""
+    """What all effects have in common. ABSTRACT: only its subclasses are asked for."""
 
     __slots__ = ()
+    ABSTRACT: ClassVar[bool] = True
 
     def failed(self, now: float) -> None:
         """It could not be carried out: nobody may go on waiting for it. Never called twice."""
+
+
+class Question(Effect):
+    """An effect that says itself what is done when there is no answer."""
+
+    __slots__ = ()
+    ABSTRACT = True
+    otherwise: Callable[[float], None]
+
+    def failed(self, now: float) -> None:
+        """There is no answer."""
+        self.otherwise(now)
 
 
 class Requester(Protocol):
@@ -55,10 +69,12 @@ class Requester(Protocol):
 class Awaited(Effect):
     """A session waits for it, and ends when it fails."""
 
+    ABSTRACT: ClassVar[bool] = True
+
     session: Requester
 
     def failed(self, _now: float) -> None:
-        """See `Effect.failed`."""
+        """The session ends with an internal error."""
         self.session.broken()
 
 
@@ -93,7 +109,7 @@ class IssueTicket(Effect):
     session: Requester
 
     def failed(self, now: float) -> None:
-        """See `Effect.failed`."""
+        """The session is told that there is no ticket now."""
         self.session.ticket_issued("", now)
 
 

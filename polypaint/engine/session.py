@@ -307,6 +307,10 @@ class JsonSession(Session):
         self.context.gone(self.address, unauthenticated=not self.name)
 
     # ------------------------------------------------------------ out
+    def send(self, lines: bytes) -> None:
+        """Send whole lines."""
+        self.send_queue.push(lines)
+
     def say(self, message: dict[str, Any]) -> None:
         """Send one object. Strings that JSON cannot carry have been refused on the way in."""
         self.send_queue.push(line(message))

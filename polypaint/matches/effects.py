@@ -1,44 +1,69 @@
 """What only matches ask of the world: results, rankings, paint lobbies, entries of the log.
 
-Where an answer comes back, `then` is called with it, `failed` when there is none.
+Where an answer comes back, `then` is called with it, `otherwise` when there is none.
 
-Must never import anything that does it. Counterpart: `runtime/effect_runner.py` carries these out.
+Must never import anything that does it. Counterpart: `runtime/services.py` says what carries these
+out.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from polypaint.engine.effects import Effect
+from polypaint.engine.effects import Effect, Question
 
 
 @dataclass(frozen=True, slots=True)
-class CountResult:
+class CountResult(Question):
     """Comes back as `then((outcome, players), now)`; outcome: `compte`, `doublon`, `conflit`."""
 
     code: str
     player: str
     statut: str
     then: Callable[[tuple[str, set[str]], float], None]
-    failed: Callable[[float], None]
+    otherwise: Callable[[float], None]
+
+
+class PlayerRecord(Protocol):
+    """What a player has done: `store.PlayerRecord`."""
+
+    @property
+    def player(self) -> str:
+        """Their name."""
+
+    @property
+    def wins(self) -> int:
+        """Matches won."""
+
+    @property
+    def losses(self) -> int:
+        """Matches lost."""
+
+    @property
+    def draws(self) -> int:
+        """Matches without a winner."""
+
+    @property
+    def history(self) -> tuple[tuple[str, str], ...]:
+        """(match, statut), the newest first."""
 
 
 @dataclass(frozen=True, slots=True)
-class ReadRecord:
-    """Comes back as `then(record, now)`, a `store.PlayerRecord`."""
+class ReadRecord(Question):
+    """Comes back as `then(record, now)`."""
 
     player: str
-    then: Callable[[Any, float], None]
-    failed: Callable[[float], None]
+    then: Callable[[PlayerRecord, float], None]
+    otherwise: Callable[[float], None]
 
 
 @dataclass(frozen=True, slots=True)
-class ReadRanking:
-    """Comes back as `then(records, now)`, `store.PlayerRecord`s, the best first."""
+class ReadRanking(Question):
+    """Comes back as `then(records, now)`, the best first."""
 
     limit: int
-    then: Callable[[Any, float], None]
-    failed: Callable[[float], None]
+    then: Callable[[Sequence[PlayerRecord], float], None]
+    otherwise: Callable[[float], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypedDict, TypeVar, cast
 
 import orjson
 
@@ -24,12 +24,10 @@ from polypaint.errors import Refused
 from polypaint.matches.effects import Trouble
 from polypaint.matches.game_runner import GameFailed, own_parameters
 from polypaint.matches.games import Game, shown
-from polypaint.matches.messages import ALPHABET, CODE_LENGTH, MATCH, STATS, error, full_disk
+from polypaint.matches.messages import ALPHABET, CODE_LENGTH, MATCH, STATS, full_disk, refused
 
 if TYPE_CHECKING:
     from random import Random
-
-    from polypaint.matches.session import MatchSession
 
 KIND: Final = "partie"
 REMEMBERED_S: Final = 24 * 3600.0
@@ -37,10 +35,41 @@ RETRY_S: Final = 1.0
 LISTED_MAX: Final = 200
 LIVE: Final = ("CREEE", "OUVERTE", "EN_COURS", "TERMINEE")
 JOINABLE: Final = ("CREEE", "OUVERTE")
+OPENING: Final = frozenset(("createur", "parametres", "cree", "graine", "secret"))
+"""What the match server is told of a match."""
 UNGUESSABLE: Final = 16
 """Characters of a `rid` from which on it is taken for a random one, which nobody can guess."""
 
 T = TypeVar("T")
+Reply: TypeAlias = Callable[[dict[str, Any]], None]
+"""Takes the answer to a request."""
+
+
+class Party(TypedDict):
+    """What is kept of a match, under the words that its document has."""
+
+    createur: str
+    origine: str
+    """The address that asked for it; missing in what older versions have kept."""
+    rid: Any
+    demande: dict[str, Any]
+    """`parametres` as they were given."""
+    parametres: dict[str, Any]
+    """… complete: jeu, joueurs, prive, and the game's own."""
+    cree: float
+    graine: int
+    secret: str
+    ouverte: bool
+    """Does the match server know of it?"""
+    etat: str
+    libres: int
+    n: int
+    fermeture: bool
+    """Is it to be closed?"""
+    ferme: float | None
+    """When it was closed, in UTC seconds."""
+
+
 Key: TypeAlias = tuple[str, bytes, str]
 """A request to create: (account, `rid` as JSON, address; empty where the `rid` is enough)."""
 
@@ -57,7 +86,7 @@ class Manager:
         failed: Callable[[GameFailed, str], None],
         random: "Random",
     ) -> None:
-        self.parties: dict[str, dict[str, Any]] = {}
+        self.parties: dict[str, Party] = {}
         self.address = ""
         """Where the match server listens, as `host:port`."""
         self._context = context
@@ -67,7 +96,7 @@ class Manager:
         self._failed = failed
         self._random = random
         self._by_rid: dict[Key, str] = {}
-        self._unopened: dict[str, list[tuple[MatchSession, Any]]] = {}
+        self._unopened: dict[str, list[Reply]] = {}
         self._count = 0
         """Matches that are not closed."""
         self._live: Counter[tuple[str, str]] = Counter()
@@ -79,20 +108,22 @@ class Manager:
         self._listing: bytes | None = None
 
     # ------------------------------------------------------------ what clients ask for
-    def create(self, session: "MatchSession", request: dict[str, Any], now: float) -> None:
-        """`creer`. Raises Error."""
-        owner, rid = request["id_publique"], request.get("rid")
-        given, address = request["parametres"], session.address
+    def create(self, request: dict[str, Any], address: str, reply: Reply, now: float) -> None:
+        """`creer`. Raises MatchRefusal.
+
+        address: of whoever asks. reply: is given the answer once the match server knows of it.
+        """
+        owner, rid, given = request["id_publique"], request.get("rid"), request["parametres"]
         code = self._created_by(owner, rid, address)
         if code is not None:
             if self.parties[code]["demande"] != given:
-                raise error("champ", "parametres: this rid created a match with other ones")
-            self._answer(session, rid, code)
+                raise refused("champ", "parametres: this rid created a match with other ones")
+            self._answer(reply, code)
             return
         parameters = self.parameters(given)
         self._permit(owner, address)
         code = self._new_code()
-        self.parties[code] = party = {
+        party: Party = {
             "createur": owner,
             "origine": address,
             "rid": rid,
@@ -108,9 +139,10 @@ class Manager:
             "fermeture": False,
             "ferme": None,
         }
+        self.parties[code] = party
         self._index(code, party)
         self._keep(code, now)
-        self._answer(session, rid, code)
+        self._answer(reply, code)
         self._open(code, now)
 
     def _created_by(self, owner: str, rid: Any, address: str) -> str | None:
@@ -119,26 +151,26 @@ class Manager:
         return self._by_rid.get(key) or self._by_rid.get((*key[:2], ""))
 
     def parameters(self, given: dict[str, Any]) -> dict[str, Any]:
-        """`parametres`, complete. Raises Error `champ`."""
+        """`parametres`, complete. Raises MatchRefusal `champ`."""
         name = given.get("jeu")
         game = self._games.get(name) if isinstance(name, str) else None
         if game is None:
-            raise error("champ", f"parametres.jeu is none of {', '.join(sorted(self._games))}")
+            raise refused("champ", f"parametres.jeu is none of {', '.join(sorted(self._games))}")
         seats = given.get("joueurs", game.players.start)
         if type(seats) is not int or seats not in game.players:
             least, most = game.players.start, game.players.stop - 1
-            raise error("champ", f"parametres.joueurs is not {least}…{most}")
+            raise refused("champ", f"parametres.joueurs is not {least}…{most}")
         private = given.get("prive", False)
         if not isinstance(private, bool):
-            raise error("champ", "parametres.prive is not true or false")
+            raise refused("champ", "parametres.prive is not true or false")
         own = {k: v for k, v in given.items() if k not in ("jeu", "joueurs", "prive")}
         try:
             own = own_parameters(game, own)
         except Refused as refusal:
-            raise error("champ", str(refusal)) from None
+            raise refused("champ", str(refusal)) from None
         except GameFailed as failure:
             self._failed(failure, "")
-            raise error("champ", "parametres: the game cannot take these") from None
+            raise refused("champ", "parametres: the game cannot take these") from None
         return {"jeu": name, "joueurs": seats, "prive": private} | own
 
     def listing(self) -> bytes:
@@ -160,17 +192,19 @@ class Manager:
         }
 
     def _permit(self, owner: str, address: str) -> None:
-        """May one more match be created from here? Raises Error."""
+        """May one more match be created from here? Raises MatchRefusal."""
         context, settings = self._context, self._context.settings
         if context.read_only:
             raise full_disk()
         if self._count >= settings.matches_max:
-            raise error("debit", "there are too many matches; try again later")
+            raise refused("debit", "there are too many matches; try again later")
         if self._live[owner, address] >= settings.account_matches_max:
-            raise error("debit", "you have too many matches that are not over; finish some first")
+            raise refused(
+                "debit", "you have too many matches that are not over; finish some first"
+            )
         if context.is_unauthenticated(address):
             if self._unfilled[address] >= settings.address_matches_max:
-                raise error("debit", "many of your matches wait for players already")
+                raise refused("debit", "many of your matches wait for players already")
 
     def _new_code(self) -> str:
         while (code := self._word(CODE_LENGTH)) in self.parties:
@@ -180,12 +214,12 @@ class Manager:
     def _word(self, length: int) -> str:
         return "".join(self._random.choice(ALPHABET) for _ in range(length))
 
-    def _answer(self, session: "MatchSession", rid: Any, code: str) -> None:
+    def _answer(self, reply: Reply, code: str) -> None:
         """The code, as soon as the match server knows of it."""
         if self.parties[code]["ouverte"]:
-            session.reply({"reponse": "code", "code_partie": code, "adresse": self.address}, rid)
+            reply({"reponse": "code", "code_partie": code, "adresse": self.address})
         else:
-            self._unopened.setdefault(code, []).append((session, rid))
+            self._unopened.setdefault(code, []).append(reply)
 
     # ------------------------------------------------------------ between servers
     def receive(self, message: dict[str, Any], now: float) -> None:
@@ -197,10 +231,8 @@ class Manager:
         party = self.parties.get(code)
         if party is None or party["ouverte"] or party["ferme"] is not None:
             return
-        keys = ("createur", "parametres", "cree", "graine", "secret")
-        self._send(
-            MATCH, {"requete": "ouvrir", "code_partie": code} | {key: party[key] for key in keys}
-        )
+        opening = {key: value for key, value in party.items() if key in OPENING}
+        self._send(MATCH, {"requete": "ouvrir", "code_partie": code} | opening)
         self._context.timers.at(now + RETRY_S, partial(self._open, code))
 
     def _opened(self, message: dict[str, Any], now: float) -> None:
@@ -211,8 +243,8 @@ class Manager:
         elif party is not None and not party["ouverte"]:
             party["ouverte"] = True
             self._keep(code, now)
-            for session, rid in self._unopened.pop(code, []):
-                self._answer(session, rid, code)
+            for reply in self._unopened.pop(code, []):
+                self._answer(reply, code)
 
     def _state(self, message: dict[str, Any], now: float) -> None:
         """How a match stands; `n` counts up, so that an older message is known as one."""
@@ -220,7 +252,7 @@ class Manager:
         party = self.parties.get(code)
         if party is not None and n > party["n"] and party["ferme"] is None:
             before = party["etat"]
-            party.update(n=n, etat=message["etat"], libres=message["libres"])
+            party.update({"n": n, "etat": message["etat"], "libres": message["libres"]})
             self._restate(code, party, before)
             if message["etat"] not in LIVE:
                 self._forget_later(code, now)
@@ -274,21 +306,21 @@ class Manager:
                 if party["fermeture"]:
                     self._have_closed(code, now)
 
-    def _index(self, code: str, party: dict[str, Any]) -> None:
+    def _index(self, code: str, party: Party) -> None:
         """A live match, new here."""
         self._remember(code, party)
         self._count_live(party, 1)
         self._restate(code, party, before="")
 
-    def _remember(self, code: str, party: dict[str, Any]) -> None:
+    def _remember(self, code: str, party: Party) -> None:
         if party["rid"] is not None:
             self._by_rid[_key(party)] = code
 
-    def _count_live(self, party: dict[str, Any], by: int) -> None:
+    def _count_live(self, party: Party, by: int) -> None:
         self._count += by
         _add(self._live, (party["createur"], _origin(party)), by)
 
-    def _restate(self, code: str, party: dict[str, Any], before: str) -> None:
+    def _restate(self, code: str, party: Party, before: str) -> None:
         """A match that stood at `before` stands at another state, or has other free seats."""
         etat = party["etat"]
         _add(self._unfilled, _origin(party), (etat == "CREEE") - (before == "CREEE"))
@@ -313,8 +345,9 @@ class Manager:
         self._unopened.pop(code, None)
         self._at_end(code, party, now)
 
-    def _at_end(self, code: str, party: dict[str, Any], now: float) -> None:
-        age = self._context.utc(now) - party["ferme"]
+    def _at_end(self, code: str, party: Party, now: float) -> None:
+        utc = self._context.utc(now)
+        age = utc - (party["ferme"] or utc)
         self._context.timers.at(now + max(REMEMBERED_S - age, 0), partial(self._forget, code))
 
     def _forget(self, code: str, now: float) -> None:
@@ -329,7 +362,7 @@ def request_key(owner: str, rid: Any, address: str) -> Key:
     return owner, orjson.dumps(rid), "" if unguessable else address
 
 
-def _key(party: dict[str, Any]) -> Key:
+def _key(party: Party) -> Key:
     return request_key(party["createur"], party["rid"], _origin(party))
 
 
@@ -340,17 +373,17 @@ def _add(counts: Counter[T], key: T, by: int) -> None:
         del counts[key]
 
 
-def _restored(party: Any) -> dict[str, Any]:
+def _restored(party: Any) -> Party:
     """A match's document. Raises what a damaged one leads to."""
     known = ("createur", "rid", "demande", "cree", "graine", "secret", "ouverte", "libres", "n",
              "fermeture", "ferme", "etat")  # fmt: skip
     for key in known:
         party[key]
     party["parametres"]["prive"], party["parametres"]["jeu"], party["parametres"]["joueurs"]
-    return dict(party)
+    return cast("Party", dict(party))
 
 
-def _origin(party: dict[str, Any]) -> str:
+def _origin(party: Party) -> str:
     """The address that asked for it; empty in what older versions have kept."""
     return str(party.get("origine", ""))
 

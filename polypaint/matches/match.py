@@ -18,7 +18,7 @@ from polypaint.matches.messages import DEFEAT
 
 if TYPE_CHECKING:
     from polypaint.engine.timers import Timer
-    from polypaint.matches.session import MatchSession
+    from polypaint.matches.viewer import Viewer, ViewerKey
 
 CREATED, OPEN, PLAYING, OVER, EXPIRED, CANCELLED = (
     "CREEE", "OUVERTE", "EN_COURS", "TERMINEE", "EXPIREE", "ANNULEE",
@@ -47,12 +47,12 @@ class Outcome:
 
 
 class Seat:
-    """A player's place in a match. session: their connection, while there is one."""
+    """A player's place in a match. viewer: whoever sits there, while somebody does."""
 
     def __init__(self, name: str, state: str = AWAY) -> None:
         self.name = name
         self.state = state
-        self.session: MatchSession | None = None
+        self.viewer: Viewer | None = None
         self.hold: Timer | None = None
         self.acknowledged = False
         """Has the stats server its result?"""
@@ -98,7 +98,7 @@ class Match:
         self.told = -1
         """The last version that the manager has noted."""
         self.seats: dict[str, Seat] = {}
-        self.spectators: set[MatchSession] = set()
+        self.spectators: dict[ViewerKey, Viewer] = {}
         self.game: RunningGame | None = None
         self.began = 0.0
         self.seq = 0
@@ -159,13 +159,13 @@ class Match:
                 game.act(move["j"], move["a"], move["t"])
             self.last_ms = move["t"]
 
-    def viewers(self) -> Iterable[tuple[str | None, "MatchSession"]]:
-        """Everybody who is shown what happens: (player's name or None, connection)."""
+    def viewers(self) -> "Iterable[tuple[str | None, Viewer]]":
+        """Everybody who is shown what happens: (player's name or None, viewer)."""
         for seat in self.seats.values():
-            if seat.session is not None:
-                yield seat.name, seat.session
-        for session in self.spectators:
-            yield None, session
+            if seat.viewer is not None:
+                yield seat.name, seat.viewer
+        for viewer in self.spectators.values():
+            yield None, viewer
 
     def states(self) -> States:
         """What everybody who is there is shown of the game. Raises GameFailed."""
@@ -198,7 +198,7 @@ class Match:
 
     def _names(self) -> list[str | None]:
         """Whoever may be shown something; None: spectators."""
-        players = [seat.name for seat in self.seats.values() if seat.session is not None]
+        players = [seat.name for seat in self.seats.values() if seat.viewer is not None]
         return [*players, None] if self.spectators else [*players]
 
     def arrange(self, wanted: GameLobby | None) -> ArrangeGameLobby | RemoveGameLobby | None:
@@ -224,7 +224,7 @@ class Match:
     def infos(self, state: Any) -> dict[str, Any]:
         """`infos_partie`. state: `jeu_etat` for whoever is shown it."""
         players = [
-            {"id_publique": seat.name, "present": seat.session is not None}
+            {"id_publique": seat.name, "present": seat.viewer is not None}
             for seat in self.seats.values()
         ]
         return {

@@ -12,6 +12,7 @@ Protocol: docs/matches.md, sections 2 and 4.
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -40,14 +41,13 @@ from polypaint.matches.match import (
     Seat,
     States,
 )
-from polypaint.matches.messages import DEFEAT, MANAGER, STATS, error, full_disk, normal_code
+from polypaint.matches.messages import DEFEAT, MANAGER, STATS, full_disk, normal_code, refused
 from polypaint.matches.spectators import Spectators
 from polypaint.matches.telling import tell_infos, tell_update
+from polypaint.matches.viewer import Standing, Viewer, ViewerKey
 
 if TYPE_CHECKING:
     from random import Random
-
-    from polypaint.matches.session import MatchSession
 
 KIND: Final = "table"
 MOVES: Final = "coup"
@@ -64,6 +64,14 @@ FORGET_S: Final = 0.05
 FAILED: Final = "the game has failed; the match is cancelled"
 KEY_DIGITS: Final = 6
 assert MOVES_MAX + BY_ITSELF_MAX < 10**KEY_DIGITS, "keys of moves are in their order"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a session is. seat: theirs, if they play."""
+
+    match: Match
+    seat: Seat | None
 
 
 class MatchServer:
@@ -90,33 +98,35 @@ class MatchServer:
         self._seeded = seeded
         self._reserved: dict[str, set[str]] = {}
         self._spectators = Spectators(context)
+        self._places: dict[ViewerKey, Place] = {}
+        """Where sessions are: those that have a seat, and those that watch."""
         self._forgotten: set[str] = set()
         """Matches that are no more: an `ouvrir` that comes late must not bring them back."""
 
     # ------------------------------------------------------------ finding one's match
     def find(self, name: str, code: str | None) -> Match:
-        """The match that this player means, if there is a seat for them. Raises Error."""
+        """The match that this player means, if there is a seat for them. Raises MatchRefusal."""
         if code is None:
             codes = self._reserved.get(name, set())
             if len(codes) != 1:
-                raise error("code_requis")
+                raise refused("code_requis")
             (code,) = codes
         match = self._live(code)
         seat = match.seats.get(name)
         if seat is not None:
             if seat.state == GONE:
-                raise error("terminee", "you have left this match")
+                raise refused("terminee", "you have left this match")
         elif match.state == OVER:
-            raise error("terminee", "this match is over")
+            raise refused("terminee", "this match is over")
         elif len(match.seats) >= match.size:
-            raise error("complet")
+            raise refused("complet")
         return match
 
     def _live(self, code: str) -> Match:
-        """The match with this code. Raises Error when there is none, or none any more."""
+        """The match with this code. Raises MatchRefusal when there is none, or none any more."""
         match = self.matches.get(normal_code(code))
         if match is None or match.state in (EXPIRED, CANCELLED):
-            raise error("code_inconnu")
+            raise refused("code_inconnu")
         return match
 
     def _reserve(self, name: str, code: str) -> None:
@@ -129,10 +139,8 @@ class MatchServer:
             self._reserved.pop(name, None)
 
     # ------------------------------------------------------------ coming
-    def enter(
-        self, session: "MatchSession", name: str, code: str | None, rid: Any, now: float
-    ) -> None:
-        """`connexion` of somebody whose identity is known. Raises Error."""
+    def enter(self, viewer: Viewer, name: str, code: str | None, rid: Any, now: float) -> None:
+        """`connexion` of somebody whose identity is known. Raises MatchRefusal."""
         match = self.find(name, code)
         seat = match.seats.get(name)
         if seat is None:
@@ -140,12 +148,13 @@ class MatchServer:
                 raise full_disk()
             seat = match.seats[name] = Seat(name)
             self._reserve(name, match.code)
-        older, seat.session = seat.session, session
+        older, seat.viewer = seat.viewer, viewer
         if older is not None:
-            older.seat = None
+            del self._places[older.key]
             older.displaced()
         seat.end_hold()
-        session.match, session.seat = match, seat
+        self._places[viewer.key] = Place(match, seat)
+        viewer.placed(Standing.SEATED)
         if seat.state == AWAY:
             seat.state = TAKEN
         if match.state == CREATED:
@@ -153,38 +162,41 @@ class MatchServer:
         with self._surviving(match, now, asked=True):
             if match.state == OPEN and len(match.seats) == match.size:
                 self._begin(match, now)
-            tell_infos(match, self._states(match), session, rid)
+            tell_infos(match, self._states(match), viewer.key, rid)
             self._changed(match, now)
 
-    def watch(self, session: "MatchSession", code: str, rid: Any, now: float) -> None:
-        """`spectateur`. Raises Error."""
+    def watch(self, viewer: Viewer, code: str, now: float) -> dict[str, Any]:
+        """`spectateur`: `infos_partie`. Raises MatchRefusal."""
         match = self._live(code)
-        self._spectators.join(match, session)
+        self._spectators.join(match, viewer)
+        self._places[viewer.key] = Place(match, None)
+        viewer.placed(Standing.WATCHING)
         with self._surviving(match, now, asked=True):
-            infos = match.infos(self._states(match)[None])
-            session.reply({"reponse": "infos", "infos_partie": infos}, rid)
+            return match.infos(self._states(match)[None])
+        raise AssertionError("a failed game is refused")
 
     # ------------------------------------------------------------ going
-    def leave(self, session: "MatchSession", now: float) -> None:
-        """`deconnexion`: the seat is given up. Raises Error when nothing can be kept now."""
-        match, seat = session.match, session.seat
-        if match is None or seat is None:
-            self._unbind(session)
+    def leave(self, viewer: Viewer, now: float) -> None:
+        """`deconnexion`: the seat is given up. Raises MatchRefusal when nothing can be kept."""
+        place = self._places.get(viewer.key)
+        if place is None or place.seat is None:
+            self._unbind(viewer)
             return
+        match, seat = place.match, place.seat
         if self._context.read_only and seat.state not in (DONE, GONE):
             raise full_disk()
         with self._surviving(match, now):
             if match.state == PLAYING and seat.state != GONE:
                 self._forfeit(match, seat, now)
-            self._unbind(session)
+            self._unbind(viewer)
             self._vacate(match, seat, now)
 
-    def lost(self, session: "MatchSession", now: float) -> None:
+    def lost(self, viewer: Viewer, now: float) -> None:
         """A connection is gone: its seat is held for a while."""
-        match, seat = session.match, session.seat
-        self._unbind(session)
-        if match is None or seat is None:
+        place = self._unbind(viewer)
+        if place is None or place.seat is None:
             return
+        match, seat = place.match, place.seat
         with self._surviving(match, now):
             if seat.state == DONE:
                 self._vacate(match, seat, now)
@@ -193,12 +205,15 @@ class MatchServer:
                 self._hold(match, seat, now)
                 tell_infos(match, self._states(match))
 
-    def _unbind(self, session: "MatchSession") -> None:
-        if session.match is not None:
-            self._spectators.leave(session.match, session)
-        if session.seat is not None:
-            session.seat.session = None
-        session.match = session.seat = None
+    def _unbind(self, viewer: Viewer, standing: Standing = Standing.NOWHERE) -> Place | None:
+        """Somebody is at no match any more; where they were."""
+        place = self._places.pop(viewer.key, None)
+        if place is not None:
+            self._spectators.leave(place.match, viewer)
+            if place.seat is not None:
+                place.seat.viewer = None
+        viewer.placed(standing)
+        return place
 
     def _hold(self, match: Match, seat: Seat, now: float) -> None:
         at = now + self._context.settings.seat_hold
@@ -242,31 +257,32 @@ class MatchServer:
         random = self._seeded(match.seed)
         match.game = RunningGame(game, list(match.seats), match.parameters, random)
 
-    def act(self, session: "MatchSession", action: dict[str, Any], rid: Any, now: float) -> None:
-        """`action` of whoever has a seat. Raises Error; nothing has changed then."""
-        match, seat = session.match, session.seat
-        if match is None or seat is None:
-            raise error("non_connecte")
+    def act(self, viewer: Viewer, action: dict[str, Any], rid: Any, now: float) -> None:
+        """`action` of whoever has a seat. Raises MatchRefusal; nothing has changed then."""
+        place = self._places.get(viewer.key)
+        if place is None or place.seat is None:
+            raise refused("non_connecte")
+        match, seat = place.match, place.seat
         if match.state in (CREATED, OPEN):
-            raise error("pas_commencee")
+            raise refused("pas_commencee")
         if match.state != PLAYING or match.game is None:
-            raise error("terminee")
+            raise refused("terminee")
         if self._context.read_only:
             raise full_disk()
         game = match.game
         if match.seq >= game.moves_max:
-            raise error("action_invalide", f"this match has had its {game.moves_max} actions")
+            raise refused("action_invalide", f"this match has had its {game.moves_max} actions")
         if seat.is_hasty(game.pace, now):
-            raise error("debit", "you act faster than a person could; wait a second")
+            raise refused("debit", "you act faster than a person could; wait a second")
         now_ms = self._clock(match, now)
         with self._surviving(match, now, asked=True):
             try:
                 game.act(seat.name, action, now_ms)
             except NotYourTurn as refusal:
-                raise error("pas_votre_tour", str(refusal)) from None
+                raise refused("pas_votre_tour", str(refusal)) from None
             except Refused as refusal:
-                raise error("action_invalide", str(refusal)) from None
-            self._moved(match, seat.name, action, now_ms, now, session, rid)
+                raise refused("action_invalide", str(refusal)) from None
+            self._moved(match, seat.name, action, now_ms, now, viewer.key, rid)
 
     def _forfeit(self, match: Match, seat: Seat, now: float) -> None:
         """A player has gone during play."""
@@ -284,7 +300,7 @@ class MatchServer:
         action: dict[str, Any] | None,
         now_ms: int,
         now: float,
-        session: "MatchSession | None" = None,
+        asker: ViewerKey | None = None,
         rid: Any = None,
     ) -> None:
         """The game has taken a move: keep it, tell everybody, see whether that was the end.
@@ -302,7 +318,7 @@ class MatchServer:
         if outcome.results is not None:
             self._end(match, outcome.results, now)
         self._arrange(match, outcome.game_lobby)
-        tell_update(match, name, action, outcome, session, rid)
+        tell_update(match, name, action, outcome, asker, rid)
         if match.state == OVER:
             self._changed(match, now)
         else:
@@ -369,14 +385,14 @@ class MatchServer:
     @contextmanager
     def _surviving(self, match: Match, now: float, asked: bool = False) -> Iterator[None]:
         """Cancel the match if its game fails in here. asked: a request waits for an answer, and
-        an Error is raised for it."""
+        an MatchRefusal is raised for it."""
         try:
             yield
         except GameFailed as failure:
             self._failed(failure, match.code)
             self._abandon(match, CANCELLED, FAILED, now)
             if asked:
-                raise error("terminee", FAILED) from None
+                raise refused("terminee", FAILED) from None
 
     def _states(self, match: Match) -> States:
         """`Match.states`. Raises GameFailed; but what was played to its end stays so."""
@@ -416,9 +432,9 @@ class MatchServer:
         self._replace_timer(match, None, self._tick)
         self._changed(match, now)
         tell_infos(match, match.states(), reason=reason)
-        for _, session in list(match.viewers()):
-            self._unbind(session)
-            session.over = state == CANCELLED
+        standing = Standing.OVER if state == CANCELLED else Standing.NOWHERE
+        for _, viewer in list(match.viewers()):
+            self._unbind(viewer, standing)
         for seat in match.seats.values():
             seat.end_hold()
 
@@ -482,9 +498,8 @@ class MatchServer:
         """`fermer`: every result is counted."""
         match = self.matches.get(message["code_partie"])
         if match is not None:
-            for _, session in list(match.viewers()):
-                self._unbind(session)
-                session.over = True
+            for _, viewer in list(match.viewers()):
+                self._unbind(viewer, Standing.OVER)
             self._discard(match, now)
         self._send(MANAGER, {"reponse": "fermee", "code_partie": message["code_partie"]})
 

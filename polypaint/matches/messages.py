@@ -21,7 +21,7 @@ ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _LOOKALIKES: Final = str.maketrans("OIL", "011")
 
 
-class Error(Refused):
+class MatchRefusal(Refused):
     """A request was refused: `code` is for programs, the message for people."""
 
     def __init__(self, code: str, message: str) -> None:
@@ -48,14 +48,14 @@ ERRORS: Final = {
 }
 
 
-def error(code: str, message: str = "") -> Error:
+def refused(code: str, message: str = "") -> MatchRefusal:
     """One of ERRORS, with its usual message or a better one."""
-    return Error(code, message or ERRORS[code])
+    return MatchRefusal(code, message or ERRORS[code])
 
 
-def full_disk() -> Error:
+def full_disk() -> MatchRefusal:
     """What would have to be kept is refused while nothing can be."""
-    return error("debit", "the server's disk is full; try again later")
+    return refused("debit", "the server's disk is full; try again later")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +79,15 @@ class Request:
     cost: int = 5_000
 
     def check(self, message: dict[str, Any]) -> None:
-        """Raises Error `champ` that names the first field that is missing or wrong."""
+        """Raises MatchRefusal `champ` that names the first field that is missing or wrong."""
         for field in self.fields:
             value = message.get(field.name)
             if value is None and field.optional:
                 continue
             if field.name not in message:
-                raise error("champ", f"{field.name} is missing: {field.says}")
+                raise refused("champ", f"{field.name} is missing: {field.says}")
             if not field.valid(value):
-                raise error("champ", f"{field.name} is not {field.says}")
+                raise refused("champ", f"{field.name} is not {field.says}")
 
 
 def _is_public(value: Any) -> bool:

@@ -6,11 +6,12 @@ Counterparts: `runtime/server.py` runs it; the tests' simulation runs it with a 
 misbehaves.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from polypaint.engine.context import Context
 from polypaint.engine.documents import DocumentBuffer
+from polypaint.engine.service import Documents, Gauge, Service, text_endpoint
 from polypaint.matches import manager
 from polypaint.matches import match_server as table
 from polypaint.matches.effects import Trouble
@@ -21,6 +22,7 @@ from polypaint.matches.match_server import MatchServer
 from polypaint.matches.messages import MANAGER, MATCH, STATS
 from polypaint.matches.session import MatchSession
 from polypaint.matches.stats import Stats
+from polypaint.matches.viewer import ViewerKey
 
 if TYPE_CHECKING:
     from random import Random
@@ -36,11 +38,17 @@ class Bus(Protocol):
         """Have the role receive this, at least once, after the turn has been journaled."""
 
 
-class MatchService:
+class MatchService(Service):
     """See the module. random: for codes, unguessable; seeded: for games, repeatable."""
 
-    KINDS: Final = (manager.KIND, table.KIND, table.MOVES)
-    """Documents that `restore` needs."""
+    name = "matches"
+    KINDS = (manager.KIND, table.KIND, table.MOVES)
+    PREFIX = "match_"
+    COUNTED: ClassVar = {
+        "actions": "Actions that players took in matches.",
+        "refused": "Requests about matches that were refused.",
+        "games_failed": "Matches that were cancelled because their game failed.",
+    }
 
     def __init__(
         self,
@@ -51,9 +59,10 @@ class MatchService:
         random: "Random",
         seeded: "Callable[[int], Random]",
     ) -> None:
+        self.endpoint = text_endpoint(self.name, self.connect)
         self.context = context
-        self.sessions: set[MatchSession] = set()
-        self.counters = {"actions": 0, "refused": 0, "games_failed": 0}
+        self.sessions: dict[ViewerKey, MatchSession] = {}
+        self.counters = dict.fromkeys(self.COUNTED, 0)
         self.manager = Manager(context, book, games, bus.send, self._failed, random)
         self.table = MatchServer(context, book, games, bus.send, self._failed, seeded)
         self.stats = Stats(context, bus.send)
@@ -63,13 +72,21 @@ class MatchService:
 
     def _failed(self, failure: GameFailed, code: str) -> None:
         """A game has failed; code: in which match, if in one."""
-        self.counters["games_failed"] += 1
+        self.count("games_failed")
         self.context.effects.append(Trouble("a game has failed", {"code": code} | failure.details))
 
-    def restore(self, documents: Mapping[str, Iterable[tuple[str, bytes]]], now: float) -> None:
+    def restore(self, documents: Documents, now: float) -> None:
         """What was kept when the server stopped: kind → (key, JSON)."""
         self.manager.restore(documents[manager.KIND], now)
         self.table.restore(documents[table.KIND], documents[table.MOVES], now)
+
+    def listening(self, address: str) -> None:
+        """Where the match server is, as players are told."""
+        self.manager.address = address
+
+    def gauges(self) -> Mapping[str, Gauge]:
+        """Matches."""
+        return {"matches": Gauge("Matches that are not closed.", lambda: len(self.table.matches))}
 
     def connect(
         self, address: str, now: float, _rtt_s: Callable[[], float]
@@ -78,10 +95,10 @@ class MatchService:
         if not self.context.admit(address):
             return None
         session = MatchSession(self, address, now)
-        self.sessions.add(session)
+        self.sessions[session.key] = session
         return session
 
     def disconnected(self, session: MatchSession, now: float) -> None:
         """The connection is gone, whoever closed it."""
-        self.sessions.discard(session)
+        self.sessions.pop(session.key, None)
         self.table.lost(session, now)

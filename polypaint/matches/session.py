@@ -9,6 +9,7 @@ Protocol: docs/matches.md, sections 1-3.
 
 import hmac
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import orjson
@@ -18,8 +19,8 @@ from polypaint.engine.budget import COPIES, CREATION, Bucket
 from polypaint.engine.handlers import Handlers
 from polypaint.engine.session import JsonSession, loads, valid_rid
 from polypaint.matches import messages
-from polypaint.matches.match import Match, Seat
-from polypaint.matches.messages import REQUESTS, Error, error
+from polypaint.matches.messages import REQUESTS, MatchRefusal, refused
+from polypaint.matches.viewer import Answer, Standing
 
 if TYPE_CHECKING:
     from polypaint.matches.service import MatchService
@@ -36,15 +37,12 @@ handles: Final = Handlers[Handler]("name")
 
 
 class MatchSession(JsonSession):
-    """See the module. match, seat: what this connection is at; a spectator has no seat."""
+    """See the module. standing: what this connection has to do with matches."""
 
     def __init__(self, service: "MatchService", address: str, now: float) -> None:
         super().__init__(service.context, address, now)
         self.service = service
-        self.match: Match | None = None
-        self.seat: Seat | None = None
-        self.over = False
-        """Has the match that it was at been closed?"""
+        self.standing = Standing.NOWHERE
         self._bucket = Bucket(RATE, BURST, now)
         self._creating = Bucket(CREATED_RATE, CREATED_BURST, now)
         self._entering: dict[str, Any] = {}
@@ -57,40 +55,45 @@ class MatchSession(JsonSession):
         message = loads(line)
         rid = message.get("rid")
         if not valid_rid(rid):
-            self.refuse(error("champ", "rid is no scalar of at most 64 bytes"), None)
+            self.refuse(refused("champ", "rid is no scalar of at most 64 bytes"), None)
             return
         try:
             if not self._bucket.take(now):
-                raise error("debit")
+                raise refused("debit")
             name = message.get("requete")
             if not isinstance(name, str):
-                raise error("champ", "requete is missing: the name of a request")
+                raise refused("champ", "requete is missing: the name of a request")
             request = REQUESTS.get(name)
             if request is None:
-                raise error("inconnu")
+                raise refused("inconnu")
             request.check(message)
             self.context.flush_set.spent += request.cost
             handles[name](self, message, now)
-        except Error as refusal:
+        except MatchRefusal as refusal:
             self.refuse(refusal, rid)
 
     def reply(self, message: dict[str, Any], rid: Any) -> None:
         """Answer a request."""
         self.say(message if rid is None else message | {"rid": rid})
 
-    def refuse(self, refusal: Error, rid: Any) -> None:
+    def refuse(self, refusal: MatchRefusal, rid: Any) -> None:
         """Say why a request was refused."""
-        self.service.counters["refused"] += 1
+        self.service.count("refused")
         self.reply({"erreur": refusal.code, "message": str(refusal)}, rid)
+
+    def placed(self, standing: Standing) -> None:
+        """The match server has given it a place, or taken it away."""
+        self.standing = standing
 
     def displaced(self) -> None:
         """Another connection has taken this seat: say so, that nobody takes it back unasked."""
-        self.refuse(error("occupe", TAKEN_OVER), None)
+        self.standing = Standing.NOWHERE
+        self.refuse(refused("occupe", TAKEN_OVER), None)
         self.close(TAKEN_OVER)
 
     def faulty(self, reason: str, too_long: bool) -> None:
         """See `JsonSession.faulty`."""
-        self.refuse(error("trop_grand" if too_long else "json", reason), None)
+        self.refuse(refused("trop_grand" if too_long else "json", reason), None)
 
     def disconnected(self, now: float) -> None:
         """See `JsonSession.disconnected`."""
@@ -100,9 +103,10 @@ class MatchSession(JsonSession):
     @handles(messages.CREER)
     def _create(self, message: dict[str, Any], now: float) -> None:
         if not self._creating.take(now):
-            raise error("debit", "you create matches faster than a person could")
+            raise refused("debit", "you create matches faster than a person could")
         self.context.flush_set.spent += CREATION
-        self.service.manager.create(self, message, now)
+        reply = partial(self.reply, rid=message.get("rid"))
+        self.service.manager.create(message, self.address, reply, now)
 
     @handles(messages.LISTER)
     def _list(self, message: dict[str, Any], _now: float) -> None:
@@ -115,11 +119,11 @@ class MatchSession(JsonSession):
     @handles(messages.CONNEXION)
     def _enter(self, message: dict[str, Any], _now: float) -> None:
         name = message["id_publique"]
-        if self.match is not None:
-            other = self.seat is not None and self.name != name
-            raise error("identite" if other else "occupe")
+        if self.standing.at_match:
+            other = self.standing is Standing.SEATED and self.name != name
+            raise refused("identite" if other else "occupe")
         self.service.table.find(name, message.get("code_partie"))  # before hashing for nothing
-        self.waiting = True
+        self.wait()
         self._entering = message
         self.context.effects.append(
             effects.CheckPassword(self, name, message["id_privee"], bind=True)
@@ -132,12 +136,12 @@ class MatchSession(JsonSession):
         if not self.closing:
             try:
                 if ok is None:
-                    raise error("debit", "accounts cannot be read now; try again later")
+                    raise refused("debit", "accounts cannot be read now; try again later")
                 if not ok:
-                    raise error("identite")
+                    raise refused("identite")
                 self._identified(name, message["id_privee"])
                 self.service.table.enter(self, name, message.get("code_partie"), rid, now)
-            except Error as refusal:
+            except MatchRefusal as refusal:
                 self.refuse(refusal, rid)
         self.resume(now)
 
@@ -146,7 +150,7 @@ class MatchSession(JsonSession):
             self.context.known(self.address)
         self.name = name
         self._private = private
-        self.over = False
+        self.standing = Standing.NOWHERE
 
     def account_created(self, status: int, now: float) -> None:
         """See `effects.Requester`: not asked for here."""
@@ -155,8 +159,8 @@ class MatchSession(JsonSession):
     @handles(messages.JETON)
     def _ticket(self, message: dict[str, Any], _now: float) -> None:
         if not self.name:
-            raise error("non_connecte")
-        self.waiting = True
+            raise refused("non_connecte")
+        self.wait()
         self._ticket_rid = message.get("rid")
         self.context.effects.append(effects.IssueTicket(self))
 
@@ -165,7 +169,7 @@ class MatchSession(JsonSession):
         if ticket:
             self.reply({"reponse": "jeton", "jeton": ticket}, self._ticket_rid)
         else:
-            refusal = error("debit", "accounts cannot be read now; try again later")
+            refusal = refused("debit", "accounts cannot be read now; try again later")
             self.refuse(refusal, self._ticket_rid)
         self.resume(now)
 
@@ -173,41 +177,53 @@ class MatchSession(JsonSession):
     def _act(self, message: dict[str, Any], now: float) -> None:
         self._must_be(message["id_publique"])
         self.service.table.act(self, message["action"], message.get("rid"), now)
-        self.service.counters["actions"] += 1
+        self.service.count("actions")
 
     @handles(messages.DECONNEXION)
     def _leave(self, message: dict[str, Any], now: float) -> None:
-        if self.match is None or self.seat is not None:  # else a spectator, who may just go
+        if self.standing is not Standing.WATCHING:  # spectators may just go
             self._must_be(message["id_publique"])
             private = message["id_privee"]
             if not hmac.compare_digest(private.encode(), self._private.encode()):
-                raise error("identite")
+                raise refused("identite")
         self.service.table.leave(self, now)
-        self.over = False
         self.reply({"reponse": "deconnecte"}, message.get("rid"))
 
     def _must_be(self, name: str) -> None:
-        """Is this connection at a match, as this player? Raises Error."""
-        if self.seat is None:
-            raise error("terminee" if self.over else "non_connecte")
+        """Is this connection at a match, as this player? Raises MatchRefusal."""
+        if self.standing is not Standing.SEATED:
+            raise refused("terminee" if self.standing is Standing.OVER else "non_connecte")
         if name != self.name:
-            raise error("identite")
+            raise refused("identite")
 
     @handles(messages.SPECTATEUR)
     def _watch(self, message: dict[str, Any], now: float) -> None:
-        if self.match is not None:
-            raise error("occupe")
-        self.service.table.watch(self, message["code_partie"], message.get("rid"), now)
-        self.over = False
+        if self.standing.at_match:
+            raise refused("occupe")
+        infos = self.service.table.watch(self, message["code_partie"], now)
+        self.reply({"reponse": "infos", "infos_partie": infos}, message.get("rid"))
 
     # ------------------------------------------------------------ the stats server's
     @handles(messages.STATISTIQUES)
-    def _statistics(self, message: dict[str, Any], now: float) -> None:
-        self.service.stats.player(self, message, now)
+    def _statistics(self, message: dict[str, Any], _now: float) -> None:
+        self.service.stats.player(message["id_publique"], self._answer(message.get("rid")))
 
     @handles(messages.CLASSEMENT)
     def _ranking(self, message: dict[str, Any], _now: float) -> None:
-        self.service.stats.ranking(self, message.get("rid"))
+        self.service.stats.ranking(self._answer(message.get("rid")))
+
+    def _answer(self, rid: Any) -> Answer:
+        """Wait for what comes back later; what takes it."""
+
+        def answer(found: dict[str, Any] | MatchRefusal, now: float) -> None:
+            if isinstance(found, MatchRefusal):
+                self.refuse(found, rid)
+            else:
+                self.reply(found, rid)
+            self.resume(now)
+
+        self.wait()
+        return answer
 
 
 handles.must_be(REQUESTS.values())

@@ -7,14 +7,12 @@ Counterpart: `match_server.py` shows them what happens.
 """
 
 from collections import Counter
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from polypaint.engine.context import Context
 from polypaint.matches.match import Match
-from polypaint.matches.messages import error
-
-if TYPE_CHECKING:
-    from polypaint.matches.session import MatchSession
+from polypaint.matches.messages import refused
+from polypaint.matches.viewer import Viewer
 
 SPECTATORS_MAX: Final = 1000
 """At one match."""
@@ -27,24 +25,22 @@ class Spectators:
         self.by_address: Counter[str] = Counter()
         self._context = context
 
-    def join(self, match: Match, session: "MatchSession") -> None:
-        """One more. Raises Error."""
-        address, context = session.address, self._context
+    def join(self, match: Match, viewer: Viewer) -> None:
+        """One more. Raises MatchRefusal."""
+        address, context = viewer.address, self._context
         if len(match.spectators) >= SPECTATORS_MAX:
-            raise error("complet", "there are too many spectators")
+            raise refused("complet", "there are too many spectators")
         if context.is_unauthenticated(address):
             if self.by_address[address] >= context.settings.address_spectators_max:
-                raise error("complet", "there are too many spectators from your address")
-        match.spectators.add(session)
-        session.match = match
+                raise refused("complet", "there are too many spectators from your address")
+        match.spectators[viewer.key] = viewer
         self.by_address[address] += 1
-        if not session.name:
+        if not viewer.name:
             context.known(address)
 
-    def leave(self, match: Match, session: "MatchSession") -> None:
+    def leave(self, match: Match, viewer: Viewer) -> None:
         """One less, if they were."""
-        if session in match.spectators:
-            match.spectators.discard(session)
-            self.by_address -= Counter({session.address: 1})
-            if not session.name:
-                self._context.strange(session.address)
+        if match.spectators.pop(viewer.key, None) is not None:
+            self.by_address -= Counter({viewer.address: 1})
+            if not viewer.name:
+                self._context.strange(viewer.address)

@@ -7,16 +7,14 @@ Counterparts: `match_server.py` sends `stat`, `manager.py` is asked to close.
 Protocol: docs/matches.md, sections 2 and 4.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from polypaint.engine.context import Context
-from polypaint.matches.effects import CountResult, ReadRanking, ReadRecord, Trouble
-from polypaint.matches.messages import MANAGER, error
-
-if TYPE_CHECKING:
-    from polypaint.matches.session import MatchSession
+from polypaint.matches.effects import CountResult, PlayerRecord, ReadRanking, ReadRecord, Trouble
+from polypaint.matches.messages import MANAGER, MatchRefusal, refused
+from polypaint.matches.viewer import Answer
 
 RETRY_S: Final = 1.0
 RETRY_S_MAX: Final = 30.0
@@ -32,30 +30,21 @@ class Stats:
         self._closing: dict[str, float] = {}
 
     # ------------------------------------------------------------ what clients ask for
-    def player(self, session: "MatchSession", request: dict[str, Any], now: float) -> None:
+    def player(self, name: str, then: Answer) -> None:
         """`statistiques`."""
-        rid = request.get("rid")
 
-        def answer(record: Any, now: float) -> None:
-            session.reply({"reponse": "statistiques"} | player_json(record), rid)
-            session.resume(now)
+        def answer(record: PlayerRecord, now: float) -> None:
+            then({"reponse": "statistiques"} | player_json(record), now)
 
-        session.waiting = True
-        self._context.effects.append(
-            ReadRecord(request["id_publique"], answer, partial(_no_answer, session, rid))
-        )
+        self._context.effects.append(ReadRecord(name, answer, partial(then, _no_answer())))
 
-    def ranking(self, session: "MatchSession", rid: Any) -> None:
+    def ranking(self, then: Answer) -> None:
         """`classement`."""
 
-        def answer(records: Any, now: float) -> None:
-            session.reply({"reponse": "classement", "classement": ranking_json(records)}, rid)
-            session.resume(now)
+        def answer(records: Sequence[PlayerRecord], now: float) -> None:
+            then({"reponse": "classement", "classement": ranking_json(records)}, now)
 
-        session.waiting = True
-        self._context.effects.append(
-            ReadRanking(RANKED_MAX, answer, partial(_no_answer, session, rid))
-        )
+        self._context.effects.append(ReadRanking(RANKED_MAX, answer, partial(then, _no_answer())))
 
     # ------------------------------------------------------------ between servers
     def receive(self, message: dict[str, Any], now: float) -> None:
@@ -96,7 +85,7 @@ class Stats:
 _MESSAGES: Final[dict[str, Any]] = {"stat": Stats._stat, "fermee": Stats._closed}
 
 
-def player_json(record: Any) -> dict[str, Any]:
+def player_json(record: PlayerRecord) -> dict[str, Any]:
     """A `store.PlayerRecord` as clients are shown it."""
     return {
         "id_publique": record.player,
@@ -107,7 +96,7 @@ def player_json(record: Any) -> dict[str, Any]:
     }
 
 
-def ranking_json(records: Any) -> list[dict[str, Any]]:
+def ranking_json(records: Sequence[PlayerRecord]) -> list[dict[str, Any]]:
     """`store.PlayerRecord`s, best first, as clients are shown them."""
     return [
         {
@@ -121,7 +110,5 @@ def ranking_json(records: Any) -> list[dict[str, Any]]:
     ]
 
 
-def _no_answer(session: "MatchSession", rid: Any, now: float) -> None:
-    """The store did not answer."""
-    session.refuse(error("debit", "the statistics cannot be read now; try again later"), rid)
-    session.resume(now)
+def _no_answer() -> MatchRefusal:
+    return refused("debit", "the statistics cannot be read now; try again later")

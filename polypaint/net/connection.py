@@ -12,10 +12,9 @@ import fcntl
 import socket
 import struct
 import termios
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
+from polypaint.engine.service import Endpoint
 from polypaint.engine.session import Session
 from polypaint.net.liveness import answers
 
@@ -29,22 +28,6 @@ VANISHED_S: Final = 25.0
 DISCARD_S: Final = 0.01
 CLOSE_S: Final = 5.0
 """How long a peer that is being closed may take to read what it is still sent."""
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """One of the protocols, as the edge sees it.
-
-    connect: (address, now, rtt_s) → a session, or None when there are too many. messages: what
-    stands in a send queue as WebSocket messages, `text` or binary, of at most message_bytes_max
-    in.
-    """
-
-    name: str
-    connect: Callable[[str, float, Callable[[], float]], Any]
-    messages: Callable[[bytes], bytes]
-    text: bool
-    message_bytes_max: int
 
 
 class ConnectionHost(Protocol):

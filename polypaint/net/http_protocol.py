@@ -19,7 +19,8 @@ from typing import Final, Protocol, cast
 import structlog
 
 from polypaint.engine.context import Context
-from polypaint.net.connection import Discard, Endpoint, Progress, peer_address, prepare
+from polypaint.engine.service import Endpoint
+from polypaint.net.connection import Discard, Progress, peer_address, prepare
 from polypaint.net.http_exchange import Application, BadRequest, Exchange, Head, plain
 
 log = structlog.get_logger()

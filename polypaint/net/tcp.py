@@ -6,7 +6,8 @@ Counterpart: `connection.py`.
 import asyncio
 from typing import cast
 
-from polypaint.net.connection import Connection, ConnectionHost, Endpoint
+from polypaint.engine.service import Endpoint
+from polypaint.net.connection import Connection, ConnectionHost
 
 
 class TcpProtocol(asyncio.Protocol):

@@ -24,13 +24,13 @@ from websockets.server import ServerProtocol
 
 from polypaint.engine.budget import Bucket
 from polypaint.engine.effects import INTERNAL_ERROR
+from polypaint.engine.service import Endpoint
 from polypaint.errors import ProtocolError
 from polypaint.net.connection import (
     CLOSE_S,
     Connection,
     ConnectionHost,
     Discard,
-    Endpoint,
     peer_address,
 )
 

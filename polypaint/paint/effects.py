@@ -1,14 +1,16 @@
 """What only paint asks of the world. Each comes back as a call of the same service.
 
-`failed` is called instead, or after a call that raised, when something went wrong that nobody
-expected (`polypaint.engine.effects.Effect`).
+`otherwise` is called instead, or after a call that raised, when something went wrong that nobody
+expected (`polypaint.engine.effects.Question`).
 
-Must never import anything that does it. Counterparts: `runtime/effect_runner.py` carries these
-out; `polypaint.engine.effects` holds what every room asks.
+Must never import anything that does it. Counterparts: `runtime/drawings.py` carries these out;
+`polypaint.engine.effects` holds what every service asks.
 """
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from polypaint.engine.effects import Question
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,15 +20,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class LoadCanvas:
+class LoadCanvas(Question):
     """Comes back as `service.canvas_loaded`."""
 
     lobby: "Lobby"
-    failed: "Callable[[float], None]"
+    otherwise: "Callable[[float], None]"
 
 
 @dataclass(frozen=True, slots=True)
-class SaveCanvas:
+class SaveCanvas(Question):
     """Comes back as `service.canvas_saved`. meta, blobs: as `Canvas.dump` gives them, at `seq`."""
 
     lobby: "Lobby"
@@ -35,19 +37,19 @@ class SaveCanvas:
     batch: int
     meta: dict[str, Any]
     blobs: list[bytes]
-    failed: "Callable[[float], None]"
+    otherwise: "Callable[[float], None]"
 
 
 @dataclass(frozen=True, slots=True)
-class RemoveCanvas:
+class RemoveCanvas(Question):
     """Comes back as `service.canvas_removed`."""
 
     lobby: "Lobby"
-    failed: "Callable[[float], None]"
+    otherwise: "Callable[[float], None]"
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class Work(Question):
     """Much to compute, on a canvas that nobody else touches meanwhile: `work()`, off the loop.
 
     Comes back as `service.worked`, with what it returned or the Refused that it raised. cost:
@@ -57,5 +59,5 @@ class Work:
     lobby: "Lobby"
     work: "Callable[[], Any]"
     then: "Callable[[Any, float], None]"
-    failed: "Callable[[float], None]"
+    otherwise: "Callable[[float], None]"
     cost: int

@@ -9,13 +9,14 @@ Counterpart: `runtime/server.py` runs it; the tests' simulation runs it too.
 Protocol: docs/protocol.md, sections 4-7.
 """
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from polypaint.engine.context import Context
+from polypaint.engine.service import Gauge, Service, packet_endpoint
 from polypaint.errors import ProtocolError
 from polypaint.identity.accounts import Presence
 from polypaint.paint.access import Access
@@ -37,23 +38,35 @@ from polypaint.paint.replies import Replies
 from polypaint.paint.session import PaintSession
 
 
-class PaintService:
-    """See the module. It satisfies `commands.PaintCommands`, which is what its sessions call."""
+class PaintService(Service):
+    """See the module. It satisfies `commands.PaintCommands`, which is what its sessions call.
 
-    def __init__(self, context: Context) -> None:
+    games: those whose matches have drawings; the names of these are theirs.
+    """
+
+    name = "paint"
+    COUNTED: ClassVar = {
+        "packets": "Packets received.",
+        "rejected": "Packets rejected.",
+        "resyncs": "Times that somebody was given the canvas again.",
+    }
+
+    def __init__(self, context: Context, games: frozenset[str] = frozenset({"dessin"})) -> None:
+        self.endpoint = packet_endpoint(self.name, self.connect)
         self.context = context
         self.settings = context.settings
         self.flush_set = context.flush_set
         self.log = context.log
         self.effects = context.effects
         self.timers = context.timers
-        self.counters = {"packets": 0, "rejected": 0, "resyncs": 0, "evicted": 0}
+        self.counters = dict.fromkeys(self.COUNTED, 0)
         self.sessions: dict[MemberKey, PaintSession] = {}
         self.presence: Presence[PaintSession] = Presence()
         self.directory = Directory(context)
         self.lobbies = self.directory.lobbies
         self.channels = Channels(context.flush_set, self.lobbies)
         self._compose()
+        self.access.keep_names_for(games)
 
     def _compose(self) -> None:
         """Each part knows those before it; the few calls the other way are handed in."""
@@ -114,7 +127,6 @@ class PaintService:
         self.above_high_mark = self.late_join.above_high_mark
         self.arrange, self.remove = self.game_lobbies.arrange, self.game_lobbies.remove
         self.save, self.read = self.checkpoints.save, self.canvas_queue.read
-        self.checkpoint_oldest = self.checkpoints.checkpoint_oldest
         self.claim, self.lobby_list = self.presence.claim, self.directory.text
 
     # ------------------------------------------------------------ connections
@@ -147,6 +159,19 @@ class PaintService:
         self.presence.let_go(session.name, session)
         self.context.contain("leaving", self.leave, session, now)
         self.context.contain("leaving", self.channels.disconnect_all, session)
+
+    def gauges(self) -> Mapping[str, Gauge]:
+        """People, drawings and channels."""
+        lobbies = self.lobbies
+        return {
+            "logged_in": Gauge("Connections that have logged in.", lambda: len(self.presence)),
+            "lobbies": Gauge("Drawings that are kept.", lambda: len(lobbies)),
+            "lobbies_active": Gauge(
+                "Drawings with people at them.",
+                lambda: sum(bool(lobby.members) for lobby in lobbies.values()),
+            ),
+            "channels": Gauge("Chat channels.", lambda: len(self.channels)),
+        }
 
     # ------------------------------------------------------------ pictures of clients
     def snapshot_saved(self, membership: Membership | None, name: str, now: float) -> None:
@@ -182,9 +207,21 @@ class PaintService:
         self.canvas_queue.worked(effect, outcome, now)
 
     # ------------------------------------------------------------ the store and the disk
-    def restore(self, stored: Iterable[tuple[int, LobbyRules, int]]) -> None:
+    def restore_lobbies(self, stored: Iterable[tuple[int, LobbyRules, int]]) -> None:
         """What the store has: (number, rules, sequence number of the drawing)."""
         self.directory.restore(stored)
+
+    @property
+    def saved(self) -> bool:
+        """Has the store every drawing as it is?"""
+        return not any(
+            lobby.saving or lobby.busy or lobby.unsaved_from is not None
+            for lobby in self.lobbies.values()
+        )
+
+    def checkpoint_oldest(self, now: float) -> None:
+        """Have the drawing stored that keeps the journal from being forgotten."""
+        self.checkpoints.checkpoint_oldest(now)
 
     @property
     def journal_from(self) -> int:
@@ -198,14 +235,12 @@ class PaintService:
 
     def turn_read_only(self, now: float) -> None:
         """The disk is full: nobody draws until there is room, and everybody is told."""
-        self.context.turn_read_only(True)
         for session in self.sessions.values():
             if session.membership is not None:
                 self._replies.disk_full(session, session.membership.lobby, now)
 
     def turn_writable(self, now: float) -> None:
         """There is room again."""
-        self.context.turn_read_only(False)
         for lobby in list(self.lobbies.values()):
             if lobby.members or lobby.frozen_packets:
                 self.late_join.thaw(lobby, now)

@@ -4,7 +4,7 @@ The bots are clients within this process: each is one end of a pair of sockets w
 connection like any other's. They have no accounts, so nobody can log in as one, they take nobody's
 name, and nothing of them is kept or ranked.
 
-Counterparts: `bots/tanks.py` drives; `runtime/server.py` starts this with `--tank-bots`.
+Counterparts: `bots/tanks.py` drives; `runtime/services.py` starts this with `--tank-bots`.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from polypaint.client.tanks import TankClient
 from polypaint.client.transports import LINE_STREAM, Transport, on_socket
 from polypaint.errors import PolypaintError
 from polypaint.identity.names import BOTS
-from polypaint.net.connection import ConnectionHost, Endpoint
+from polypaint.net.connection import ConnectionHost
 from polypaint.net.tcp import TcpProtocol
 from polypaint.tanks.battle import Battle
 from polypaint.tanks.service import TankService
@@ -36,12 +36,9 @@ PREFIX: Final = BOTS
 class BotSupervisor:
     """See the module. size: how many tanks there shall be on a map with people, bots included."""
 
-    def __init__(
-        self, service: TankService, host: ConnectionHost, endpoint: Endpoint, size: int
-    ) -> None:
+    def __init__(self, service: TankService, host: ConnectionHost, size: int) -> None:
         self._service = service
         self._host = host
-        self._room = endpoint
         self._size = size
         self._bots: dict[str, tuple[str, asyncio.Task[None]]] = {}
         self._task = asyncio.get_running_loop().create_task(self._look())
@@ -99,7 +96,7 @@ class BotSupervisor:
     def _connection(self, name: str) -> TcpProtocol:
         """The server's end of a bot's connection."""
         connect = partial(self._service.connect_bot, name)
-        return TcpProtocol(self._host, replace(self._room, connect=connect))
+        return TcpProtocol(self._host, replace(self._service.endpoint, connect=connect))
 
 
 class _Bot(TankClient):

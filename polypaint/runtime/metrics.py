@@ -6,38 +6,18 @@ Counterparts: `runtime/server.py` has the parts that count; `web/app.py` shows i
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
-from typing import Final, Protocol
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.core import CounterMetricFamily, Metric, SummaryMetricFamily
 from prometheus_client.registry import Collector
 
 from polypaint.engine.context import Context
-from polypaint.matches.service import MatchService
-from polypaint.paint.service import PaintService
+from polypaint.engine.service import Service
 from polypaint.runtime.flusher import Flusher
 from polypaint.runtime.logins import Logins
 from polypaint.runtime.supervisor import Supervisor
 from polypaint.store import Store
-from polypaint.tanks.service import TankService
-
-COUNTED_PAINT: Final = {
-    "packets": "Packets received.",
-    "rejected": "Packets rejected.",
-    "resyncs": "Times that somebody was given the canvas again.",
-    "evicted": "Slow readers closed.",
-}
-COUNTED_MATCHES: Final = {
-    "actions": "Actions that players took in matches.",
-    "refused": "Requests about matches that were refused.",
-    "games_failed": "Matches that were cancelled because their game failed.",
-}
-COUNTED_TANKS: Final = {
-    "moves": "Moves of tanks.",
-    "messages": "Chat messages on the maps.",
-    "kicks": "Players put out for what they did.",
-    "battles": "Times that a map was opened.",
-}
 
 
 class Measured(Protocol):
@@ -45,9 +25,8 @@ class Measured(Protocol):
 
     registry: CollectorRegistry
     context: Context
-    paint: PaintService
-    matches: MatchService
-    tanks: TankService
+    services: list[Service]
+    evicted: int
     flusher: Flusher
     store: Store
     supervisor: Supervisor
@@ -56,23 +35,8 @@ class Measured(Protocol):
 
 def measure(server: Measured) -> None:
     """Have the server's registry show all of it."""
-    paint = server.paint
     for name, says, value in (
         ("connections", "Open connections.", lambda: server.context.connections),
-        ("logged_in", "Connections that have logged in.", lambda: len(paint.presence)),
-        ("lobbies", "Drawings that are kept.", lambda: len(paint.lobbies)),
-        (
-            "lobbies_active",
-            "Drawings with people at them.",
-            lambda: sum(bool(lobby.members) for lobby in paint.lobbies.values()),
-        ),
-        ("channels", "Chat channels.", lambda: len(paint.channels)),
-        ("matches", "Matches that are not closed.", lambda: len(server.matches.table.matches)),
-        (
-            "tanks_alive",
-            "Tanks on all maps.",
-            lambda: sum(battle.alive for battle in server.tanks.battles.values()),
-        ),
         (
             "memory_max_bytes",
             "What large things may take.",
@@ -97,6 +61,10 @@ def measure(server: Measured) -> None:
         ),
     ):
         Gauge(f"polypaint_{name}", says, registry=server.registry).set_function(value)
+    for service in server.services:
+        for name, gauge in service.gauges().items():
+            shown = Gauge(f"polypaint_{name}", gauge.says, registry=server.registry)
+            shown.set_function(gauge.value)
     memory = Gauge(
         "polypaint_memory_bytes",
         "What large things take, against memory_max.",
@@ -118,14 +86,13 @@ class _Counters(Collector):
     def collect(self) -> Iterator[Metric]:
         """See `prometheus_client.registry.Collector`."""
         server = self._server
-        for endpoint, prefix, names in (
-            (server.paint, "", COUNTED_PAINT),
-            (server.matches, "match_", COUNTED_MATCHES),
-            (server.tanks, "tank_", COUNTED_TANKS),
-        ):
-            for name, says in names.items():
-                value = endpoint.counters[name]
-                yield CounterMetricFamily(f"polypaint_{prefix}{name}", says, value=value)
+        for service in server.services:
+            for name, says in service.COUNTED.items():
+                value = service.counters[name]
+                yield CounterMetricFamily(f"polypaint_{service.PREFIX}{name}", says, value=value)
+        yield CounterMetricFamily(
+            "polypaint_evicted", "Slow readers closed.", value=server.evicted
+        )
         yield SummaryMetricFamily(
             "polypaint_journal_commit_seconds",
             "Time of group commits.",

@@ -11,36 +11,34 @@ and listens.
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from random import Random, SystemRandom
-from typing import Final, Protocol
+from functools import cached_property
+from typing import Final, TypeVar
 
 import structlog
 
-from polypaint import _codec
 from polypaint._codec import SendQueue
-from polypaint.bus import Bus
-from polypaint.bus.local import LocalBus
 from polypaint.engine.context import Context
 from polypaint.engine.documents import DocumentBuffer
 from polypaint.engine.quota import Quota
+from polypaint.engine.service import Endpoint, Service, missing
 from polypaint.engine.session import Session
 from polypaint.identity.admission import origin
-from polypaint.matches.games import Game
 from polypaint.matches.service import MatchService
-from polypaint.net.connection import Connection, Endpoint
+from polypaint.net.connection import Connection
 from polypaint.paint.service import PaintService
 from polypaint.runtime.effect_runner import EffectRunner
 from polypaint.runtime.flusher import Flusher
 from polypaint.runtime.logins import Logins
 from polypaint.runtime.ports import Handle, Ports
 from polypaint.runtime.recovery import Report, recover
+from polypaint.runtime.services import Domain, Parts, Registered
 from polypaint.runtime.supervisor import Supervisor
 from polypaint.settings import Settings
-from polypaint.tanks.moderation import Words
 from polypaint.tanks.service import TankService
 
 log = structlog.get_logger()
+
+S = TypeVar("S", bound=Service)
 
 SWEEP_S: Final = 1.0
 STOPPING: Final = "the server is stopping"
@@ -48,32 +46,6 @@ STOP_S: Final = 8.0
 """How long storing everything may take at the end."""
 REFUSED: Final = (0.1, 5.0)
 """Lines of the log about refused connections of an address: so many a second, so many at once."""
-MESSAGE_BYTES_MAX: Final = 1 << 16
-"""Of a WebSocket message; what is longer than the protocol allows, but not this, is answered."""
-
-
-class LoopbackBus(Bus, Protocol):
-    """A bus whose messages wait in a send queue until the turn is journaled: `LocalBus`."""
-
-    send_queue: SendQueue
-
-    def deliver(self, now: float) -> None:
-        """What was sent is journaled: hand it over."""
-
-
-@dataclass(frozen=True, slots=True)
-class Domain:
-    """What the services are made of. random: for codes, unguessable; seeded: for games.
-
-    bus: made for the context; memory_max: bytes that large things may take together.
-    """
-
-    words: Words
-    games: dict[str, type[Game]]
-    memory_max: int
-    random: Random = field(default_factory=SystemRandom)
-    seeded: Callable[[int], Random] = Random
-    bus: Callable[[Context], LoopbackBus] = LocalBus
 
 
 class Runtime:
@@ -94,15 +66,9 @@ class Runtime:
         self.context = Context(settings, epoch, notify, domain.memory_max)
         self.book = DocumentBuffer(self.context)
         self.bus = domain.bus(self.context)
-        self.paint = PaintService(self.context)
-        self.paint.access.keep_names_for(frozenset(domain.games))
-        self.matches = MatchService(
-            self.context, self.book, self.bus, domain.games, domain.random, domain.seeded
-        )
-        self.tanks = TankService(
-            self.context, self.book, self.bus.join, self.bus.send, domain.words, domain.random
-        )
-        self.endpoints = {endpoint.name: endpoint for endpoint in self._endpoints()}
+        self.services: list[Service] = []
+        self.evicted = 0
+        """Readers that were closed because they took nothing."""
         self.flusher = Flusher(self.context, self, ports, settings.durability == "power")
         self.logins = Logins(ports, settings, self.supervisor)
         self._links: dict[int, Connection] = {}
@@ -110,13 +76,16 @@ class Runtime:
             self.context,
             ports,
             self.logins,
-            self.paint,
+            self.services,
             self.book,
             self.flusher,
             self._links,
             self._arm,
             self.supervisor,
         )
+        self.registered = self._register(domain)
+        self.services += [registered.service for registered in self.registered]
+        self.endpoints = {service.name: service.endpoint for service in self.services}
         self.run_effects: Callable[[], None] = self.effect_runner.run_effects
         self.after_read: Callable[[], None] = self.flusher.flush_if_large
         self.context.work.notify = self._go_on_soon
@@ -126,30 +95,44 @@ class Runtime:
         self._sweeper: Handle | None = None
         self._refused = Quota(*REFUSED)
 
-    def _endpoints(self) -> tuple[Endpoint, ...]:
-        return (
-            Endpoint(
-                "paint",
-                self.paint.connect,
-                _codec.websocket_messages,
-                text=False,
-                message_bytes_max=_codec.PACKET_BYTES_MAX,
-            ),
-            Endpoint(
-                "matches",
-                self.matches.connect,
-                _codec.websocket_texts,
-                text=True,
-                message_bytes_max=MESSAGE_BYTES_MAX,
-            ),
-            Endpoint(
-                "tanks",
-                self.tanks.connect,
-                _codec.websocket_texts,
-                text=True,
-                message_bytes_max=MESSAGE_BYTES_MAX,
-            ),
-        )
+    def _register(self, domain: Domain) -> list[Registered]:
+        """Make the services, and see that every effect that they may ask for is carried out.
+
+        Raises TypeError for one that nobody carries out.
+        """
+        runner, registered = self.effect_runner, []
+        parts = Parts(self.context, self.book, self.bus, self.store, runner, domain)
+        for make in domain.services:
+            registered.append(made := make(parts))
+            runner.carriers.include(made.carriers)
+        packages = {type(made.service).__module__.rpartition(".")[0] for made in registered}
+        for package in sorted(packages | {"polypaint"}):
+            if names := missing(runner.carriers, package):
+                raise TypeError(f"effects of {package} that nobody carries out: {names}")
+        return registered
+
+    def service(self, kind: type[S]) -> S:
+        """The service of this class. Raises LookupError when none runs."""
+        for service in self.services:
+            if isinstance(service, kind):
+                return service
+        raise LookupError(f"no {kind.__name__} runs")
+
+    # What the web pages show of single services.
+    @cached_property
+    def paint(self) -> PaintService:
+        """Drawings."""
+        return self.service(PaintService)
+
+    @cached_property
+    def matches(self) -> MatchService:
+        """Matches."""
+        return self.service(MatchService)
+
+    @cached_property
+    def tanks(self) -> TankService:
+        """Tanks."""
+        return self.service(TankService)
 
     # ------------------------------------------------------------ life
     async def recover(self) -> Report:
@@ -169,8 +152,8 @@ class Runtime:
             seconds=round(self.ports.clock.precise() - began, 3),
         )
         self.context.log.batch = report.next_batch
-        self.paint.restore((x.number, x.info, x.seq) for x in report.lobbies)
-        for service in (self.matches, self.tanks):
+        self.paint.restore_lobbies((x.number, x.info, x.seq) for x in report.lobbies)
+        for service in self.services:
             kept = {kind: await self.store.read(kind) for kind in service.KINDS}
             service.restore(kept, self.now())
         await self.logins.start()
@@ -185,7 +168,8 @@ class Runtime:
         """Say goodbye, store every drawing, end the threads."""
         self.stopping = True
         supervised = self.supervisor.call
-        supervised("stopping", self.tanks.stop, self.now())
+        for service in self.services:
+            supervised("stopping", service.stop, self.now())
         connections = list(self._links.values())
         for session in self._sessions():
             supervised("stopping", session.close, STOPPING)
@@ -219,12 +203,9 @@ class Runtime:
         self.book.save(self.now())
         self.run_effects()
         self.flusher.flush()
-        if self.book.journal_from is not None and not self.context.read_only:
-            return True
-        return not self.context.read_only and any(
-            lobby.saving or lobby.busy or lobby.unsaved_from is not None
-            for lobby in self.paint.lobbies.values()
-        )
+        if self.context.read_only:
+            return False
+        return self.book.journal_from is not None or not all(x.saved for x in self.services)
 
     def _sessions(self) -> list[Session]:
         return [
@@ -236,7 +217,7 @@ class Runtime:
     # ------------------------------------------------------------ what connections ask for
     def connect(self, connection: Connection, endpoint: Endpoint, address: str) -> Session | None:
         """See `ConnectionHost`."""
-        session: Session | None = endpoint.connect(address, self.now(), connection.rtt_s)
+        session = endpoint.connect(address, self.now(), connection.rtt_s)
         if session is not None:
             self._links[session.send_queue.id] = connection
         elif (more := self._refused.take(origin(address), self.now())) is not None:
@@ -295,7 +276,7 @@ class Runtime:
         now = self.now()
         for connection in list(self._links.values()):
             if connection.stuck_s(now) > self.slow_seconds:
-                self.paint.counters["evicted"] += 1
+                self.evicted += 1
                 log.info(
                     "closed a slow reader", name=connection.session and connection.session.name
                 )
@@ -345,10 +326,14 @@ class Runtime:
 
     def disk_full(self, now: float) -> None:
         """See `FlushTarget`."""
-        self.supervisor.call("disk full", self.paint.turn_read_only, now)
+        self.context.turn_read_only(True)
+        for service in self.services:
+            self.supervisor.call("disk full", service.turn_read_only, now)
         for connection in list(self._links.values()):
             self.supervisor.call("sending", connection.send)
 
     def disk_has_room(self, now: float) -> None:
         """See `FlushTarget`."""
-        self.supervisor.call("disk has room", self.paint.turn_writable, now)
+        self.context.turn_read_only(False)
+        for service in self.services:
+            self.supervisor.call("disk has room", service.turn_writable, now)

@@ -12,7 +12,7 @@ import os
 import signal
 import ssl
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from importlib.metadata import entry_points
 from importlib.resources import files
@@ -26,13 +26,13 @@ from prometheus_client import CollectorRegistry
 from polypaint.errors import SettingsError, StoreFull
 from polypaint.matches.games import Game, fault
 from polypaint.net.tcp import TcpProtocol
-from polypaint.runtime.bot_supervisor import BotSupervisor
 from polypaint.runtime.descriptors import raise_descriptors
 from polypaint.runtime.machine import memory_ceiling
 from polypaint.runtime.metrics import measure
 from polypaint.runtime.password_hasher import PasswordHasher
 from polypaint.runtime.ports import MachineClock, Ports, Threads
-from polypaint.runtime.runtime import Domain, Runtime
+from polypaint.runtime.runtime import Runtime
+from polypaint.runtime.services import SERVICES, Companion, Domain, MakeService
 from polypaint.settings import Settings
 from polypaint.store.folder import DataFolder
 from polypaint.tanks.moderation import Words
@@ -51,7 +51,7 @@ class Server(Runtime):
     """One server process: the runtime on real ports. `start`, then `stop`; or `run`, which waits
     for a signal."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, services: Sequence[MakeService] = SERVICES) -> None:
         self._loop = asyncio.get_running_loop()
         self._folder = DataFolder(settings.data, settings.durability, settings.store)
         ports = Ports(
@@ -62,13 +62,14 @@ class Server(Runtime):
             self._folder.store,
             self._folder.journal,
         )
-        domain = Domain(words(settings.words), installed(), memory_ceiling(settings.memory_max))
+        memory_max = memory_ceiling(settings.memory_max)
+        domain = Domain(words(settings.words), installed(), memory_max, services=services)
         super().__init__(settings, ports, domain)
         self._loop.set_exception_handler(self.supervisor.loop_error)
         self.registry = CollectorRegistry()
         self.addresses: dict[str, Any] = {}
         self.ready = False
-        self._bots: BotSupervisor | None = None
+        self._companions: list[Companion] = []
         self._listeners: list[asyncio.Server] = []
         self._finish_http: Callable[[], Awaitable[None]] | None = None
         measure(self)
@@ -80,11 +81,9 @@ class Server(Runtime):
         with contextlib.suppress(StoreFull):
             self.journal.fill_reserve()
         await self._listen()
-        self.matches.manager.address = self._public_address("matches")
-        if self.settings.tank_bots:
-            self._bots = BotSupervisor(
-                self.tanks, self, self.endpoints["tanks"], self.settings.tank_bots
-            )
+        for service in self.services:
+            service.listening(self._public_address(service.name))
+        self._companions = [r.companion(self) for r in self.registered if r.companion]
         self.begin()
         self.ready = True
         self._write_ready_file()
@@ -98,13 +97,14 @@ class Server(Runtime):
                 "use --tls-cert and --tls-key, or listen on loopback behind a proxy with TLS",
                 host=settings.host,
             )
-        make_http, self._finish_http = web_port(self, self, self.endpoints)
+        routes = [route for registered in self.registered for route in registered.routes]
+        make_http, self._finish_http = web_port(self, self, self.endpoints, routes)
         scheme = "https" if context else "http"
         factories = {
             name: partial(TcpProtocol, self, endpoint) for name, endpoint in self.endpoints.items()
         }
         for name, factory in (factories | {"web": make_http}).items():
-            port = getattr(settings, f"{name}_port")
+            port = getattr(settings, f"{name}_port", 0)
             try:
                 listener = await self._loop.create_server(
                     factory,
@@ -136,7 +136,7 @@ class Server(Runtime):
     def _write_ready_file(self) -> None:
         path = self.settings.ready_file
         if path is not None:
-            names = ("paint", "matches", "tanks", "web")
+            names = (*self.endpoints, "web")
             ready = {name: self.addresses.get(name) for name in names} | {"pid": os.getpid()}
             partial_path = path.with_name(path.name + ".partial")
             partial_path.write_text(json.dumps(ready))
@@ -145,8 +145,8 @@ class Server(Runtime):
     async def stop(self) -> None:
         """Stop accepting, say goodbye, store every drawing, close."""
         self.ready, self.stopping = False, True
-        if self._bots is not None:
-            await self._bots.close()
+        for companion in self._companions:
+            await companion.close()
         for listener in self._listeners:
             listener.close()
         await super().stop()

@@ -21,10 +21,10 @@ from polypaint.tanks.arena import STEP_S, Arena, Hit
 from polypaint.tanks.economy import Economy, Profile
 from polypaint.tanks.maps import Map
 from polypaint.tanks.vehicles import TANKS, Budget
+from polypaint.tanks.viewer import Viewer, ViewerKey
 
 if TYPE_CHECKING:
     from polypaint.engine.timers import Timer
-    from polypaint.tanks.session import TankSession
 
 TIME_S: Final = 300.0
 BEHIND_MAX: Final = 15
@@ -43,11 +43,10 @@ WAITING, RUNNING, CLOSING, DISPOSED = "WAITING", "RUNNING", "CLOSING", "DISPOSED
 class Fighter:
     """A player in a battle. rid: of the request with which they came, for `crid` at its end."""
 
-    def __init__(
-        self, session: "TankSession", profile: Profile, kind: str, rid: Any, now: float
-    ) -> None:
+    def __init__(self, viewer: Viewer, profile: Profile, kind: str, rid: Any, now: float) -> None:
         self.name = profile.name
-        self.session: TankSession | None = session
+        self.viewer: Viewer | None = viewer
+        """Their connection, while they are on the map."""
         self.profile = profile
         self.kind = kind
         self.rid = rid
@@ -78,7 +77,8 @@ class Battle:
         self.state = WAITING
         self.arena = Arena(map_)
         self.fighters: dict[str, Fighter] = {}
-        self.spectators: dict[TankSession, Any] = {}
+        self.spectators: dict[ViewerKey, tuple[Viewer, Any]] = {}
+        """Who watches, and the rid of the request with which they came."""
         self.broadcast = Broadcast(context.flush_set)
         self._context = context
         self._economy = economy
@@ -106,35 +106,27 @@ class Battle:
             return "dead"  # or has left this battle, which is the same to it
         return "full" if len(self._slots) >= self.map.players_max else ""
 
-    def enter(
-        self, session: "TankSession", profile: Profile, kind: str, rid: Any, now: float
-    ) -> None:
+    def enter(self, viewer: Viewer, profile: Profile, kind: str, rid: Any, now: float) -> None:
         """A tank more."""
-        fighter = Fighter(session, profile, kind, rid, now)
+        fighter = Fighter(viewer, profile, kind, rid, now)
         others = self.infos()
         fighter.slot = self.arena.join(kind, self._chance())
-        profile.holders += 1
+        self._economy.hold(profile)
         self.fighters[profile.name] = self._slots[fighter.slot] = fighter
         self.alive += 1
-        session.battle, session.fighter = self, fighter
-        session.changed()
-        session.say(self.welcome(others, rid))
-        session.send_queue.attach(self.broadcast)
+        viewer.entered(self, fighter, self.welcome(others, rid))
         self.tell({"player": profile.name, "playerinfo": self.info(fighter)})
         if self.state == WAITING and self.alive >= 2:
             self.state = RUNNING
             self._began_at = now
             self._limit = self._context.writing_at(now + TIME_S, self._time_is_up)
 
-    def watch(self, session: "TankSession", rid: Any) -> bool:
+    def watch(self, viewer: Viewer, rid: Any) -> bool:
         """Show the map to somebody without a tank; False when there are too many."""
         if len(self.spectators) >= SPECTATORS_MAX:
             return False
-        session.battle = self
-        session.changed()
-        self.spectators[session] = rid
-        session.say(self.welcome(self.infos(), rid))
-        session.send_queue.attach(self.broadcast)
+        self.spectators[viewer.key] = viewer, rid
+        viewer.entered(self, None, self.welcome(self.infos(), rid))
         return True
 
     def welcome(self, others: dict[str, Any], rid: Any) -> dict[str, Any]:
@@ -173,25 +165,26 @@ class Battle:
         """To all clients on the map."""
         self.broadcast.publish(line(message))
 
-    def leave(self, session: "TankSession", told: dict[str, Any] | None, now: float) -> None:
-        """Somebody leaves the map; told: what all on it hear, the leaver too."""
-        fighter = session.fighter
+    def leave(self, viewer: Viewer, told: dict[str, Any] | None, now: float) -> None:
+        """Somebody leaves the map; told: what all on it hear if they had a tank, they too."""
+        fighter = self._fighter(viewer)
         if told is not None and fighter is not None:
             self.tell(told)
-        self._detach(session)
+        self.spectators.pop(viewer.key, None)
+        viewer.left()
         if fighter is not None:
-            fighter.session = None
+            fighter.viewer = None
             self._fall(fighter, now)
             if self.state == WAITING:
                 del self.fighters[fighter.name]
                 self._economy.release(fighter.profile)
             self._maybe_over(now)
 
-    def _detach(self, session: "TankSession") -> None:
-        session.send_queue.detach()
-        session.battle = session.fighter = None
-        session.changed()
-        self.spectators.pop(session, None)
+    def _fighter(self, viewer: Viewer) -> Fighter | None:
+        """Whose tank this viewer drives; None: a spectator."""
+        fighter = self.fighters.get(viewer.name)
+        here = fighter.viewer if fighter is not None else None
+        return fighter if here is not None and here.key == viewer.key else None
 
     def _fall(self, fighter: Fighter, now: float) -> None:
         """A tank is off the map: its player has left it."""
@@ -321,10 +314,12 @@ class Battle:
             "winer": winner,
             "playerclassement": ranking,
         }
-        present = [(f.session, f.rid) for f in self.fighters.values() if f.session is not None]
-        for session, rid in [*present, *self.spectators.items()]:
-            self._detach(session)
-            session.say(message | {"crid": rid})
+        present = [(f.viewer, f.rid) for f in self.fighters.values() if f.viewer is not None]
+        watching = list(self.spectators.values())
+        self.spectators.clear()
+        for viewer, rid in [*present, *watching]:
+            viewer.left()
+            viewer.say(message | {"crid": rid})
         self._dispose()
         self._over(self, {n: _statut(n, winner, best) for n in ranks if n in counted}, now)
 
@@ -341,7 +336,7 @@ class Battle:
     def _counted(self, played: set[str]) -> set[str]:
         """Whose results count: people who took part or stayed, if other people took part."""
         people = {f.name for f in self.fighters.values() if f.profile.kept}
-        stayed = {f.name for f in self.fighters.values() if f.session is not None}
+        stayed = {f.name for f in self.fighters.values() if f.viewer is not None}
         opponents = played & people
         return {name for name in people & (played | stayed) if opponents - {name}}
 
@@ -363,7 +358,7 @@ class Battle:
 
     def _reward(self, fighter: Fighter, winner: str | None, best: list[str], now: float) -> None:
         """For who stayed to the end."""
-        if fighter.session is None:
+        if fighter.viewer is None:
             return
         xp, coin = STAYED_XP, 0
         if fighter.name == winner:
@@ -380,7 +375,7 @@ class Battle:
                 timer.cancel()
         self._economy.close(self.run)
         for fighter in self.fighters.values():
-            fighter.session = None
+            fighter.viewer = None
             self._economy.release(fighter.profile)
 
 

@@ -73,6 +73,10 @@ class Economy:
         else:
             self._book.fetch(PROFILES, name, found, failed, now)
 
+    def hold(self, profile: Profile) -> None:
+        """One holder more."""
+        profile.holders += 1
+
     def release(self, profile: Profile, count: int = 1) -> None:
         """So many of its holders are gone."""
         profile.holders -= count

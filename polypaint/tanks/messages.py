@@ -27,7 +27,7 @@ class When(Enum):
     MAP = "on a map"
 
 
-class Error(Refused):
+class TankRefusal(Refused):
     """A message was refused: `code` is one of ERRORS."""
 
     def __init__(self, code: str) -> None:
@@ -46,10 +46,10 @@ ERRORS: Final = {
 }
 
 
-def error(code: str) -> Error:
+def refused(code: str) -> TankRefusal:
     """One of ERRORS."""
     assert code in ERRORS
-    return Error(code)
+    return TankRefusal(code)
 
 
 def _text(value: Any) -> bool:
@@ -93,13 +93,13 @@ class Kind:
     cost: int = 20_000
 
     def check(self, message: dict[str, Any]) -> None:
-        """Raises Error `bad field`."""
+        """Raises TankRefusal `bad field`."""
         for key, valid in self.fields.items():
             if key not in message or not valid(message[key]):
-                raise error("bad field")
+                raise refused("bad field")
         for key, valid in self.optional.items():
             if message.get(key) is not None and not valid(message[key]):
-                raise error("bad field")
+                raise refused("bad field")
 
 
 def _request(name: str, says: str, **fields: Callable[[Any], bool]) -> Kind:
@@ -155,23 +155,23 @@ _JSON: Final = {b"True": b"true", b"False": b"false", b"None": b"null"}
 
 
 def kind_of(message: dict[str, Any]) -> Kind:
-    """Which message this is, by its keys. Raises Error."""
+    """Which message this is, by its keys. Raises TankRefusal."""
     found = {
         marks for marks in (*_SHAPES, ("requeste",)) if any(mark in message for mark in marks)
     }
     if not found:
-        raise error("unknown message")
+        raise refused("unknown message")
     if len(found) > 1:
-        raise error("ambiguous message")
+        raise refused("ambiguous message")
     marks = found.pop()
     if marks != ("requeste",):
         return _SHAPES[marks]
     request = message["requeste"]
     if not isinstance(request, str):
-        raise error("bad field")
+        raise refused("bad field")
     kind = _REQUESTS.get(request)
     if kind is None:
-        raise error("unknown message")
+        raise refused("unknown message")
     return kind
 
 

@@ -4,21 +4,23 @@ Counterparts: `runtime/server.py` runs it; `session.py` is one connection, `batt
 map. Protocol: docs/tanks.md.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import orjson
 
 from polypaint.engine.budget import COPIES
 from polypaint.engine.context import Context
 from polypaint.engine.documents import DocumentBuffer
+from polypaint.engine.service import Documents, Gauge, Service, text_endpoint
 from polypaint.identity.accounts import Presence
 from polypaint.tanks.battle import Battle
 from polypaint.tanks.economy import Economy, Profile
 from polypaint.tanks.maps import MAPS
 from polypaint.tanks.moderation import Conduct, Words
 from polypaint.tanks.session import TankSession
+from polypaint.tanks.viewer import ViewerKey
 
 if TYPE_CHECKING:
     from random import Random
@@ -30,11 +32,18 @@ RETRY_S: Final = 1.0
 RETRY_S_MAX: Final = 30.0
 
 
-class TankService:
+class TankService(Service):
     """See the module. join, send: of a bus, see `polypaint.bus`."""
 
-    KINDS: Final = (RESULTS,)
-    """Documents that `restore` needs."""
+    name = "tanks"
+    KINDS = (RESULTS,)
+    PREFIX = "tank_"
+    COUNTED: ClassVar = {
+        "moves": "Moves of tanks.",
+        "messages": "Chat messages on the maps.",
+        "kicks": "Players put out for what they did.",
+        "battles": "Times that a map was opened.",
+    }
 
     def __init__(
         self,
@@ -45,12 +54,13 @@ class TankService:
         words: Words,
         random: "Random",
     ) -> None:
+        self.endpoint = text_endpoint(self.name, self.connect)
         self.context = context
         self.words = words
         self.economy = Economy(context, book, self.changed)
         self.presence: Presence[TankSession] = Presence()
-        self.sessions: set[TankSession] = set()
-        self.counters = {"moves": 0, "messages": 0, "kicks": 0, "battles": 0}
+        self.sessions: dict[ViewerKey, TankSession] = {}
+        self.counters = dict.fromkeys(self.COUNTED, 0)
         self.stopping = False
         self._book = book
         self._send = send
@@ -67,7 +77,7 @@ class TankService:
         if not self.context.admit(address):
             return None
         session = TankSession(self, address, now)
-        self.sessions.add(session)
+        self.sessions[session.key] = session
         return session
 
     def connect_bot(
@@ -81,7 +91,7 @@ class TankService:
 
     def disconnected(self, session: TankSession, now: float) -> None:
         """The connection is gone, whoever closed it."""
-        self.sessions.discard(session)
+        self.sessions.pop(session.key, None)
         if session.battle is not None:
             gone = {"player": session.name, "quit the game": True}
             session.battle.leave(session, gone, now)
@@ -90,7 +100,6 @@ class TankService:
             self.changed(session.name)
         if session.profile is not None:
             self.economy.release(session.profile)
-            session.profile = None
 
     def welcome(self, session: TankSession, profile: Profile, now: float) -> None:
         """Somebody has logged in; who was here under this name has to go."""
@@ -99,9 +108,13 @@ class TankService:
             self.put_out(older, "logged in from another connection", now)
             self.presence.let_go(profile.name, older)
         self.presence.claim(profile.name, session)
-        profile.holders += 1
-        session.profile = profile
-        self.changed(profile.name)
+        self.economy.hold(profile)
+
+    def gauges(self) -> Mapping[str, Gauge]:
+        """Tanks."""
+        battles = self.battles.values
+        alive = Gauge("Tanks on all maps.", lambda: sum(battle.alive for battle in battles()))
+        return {"tanks_alive": alive}
 
     # ------------------------------------------------------------ lists
     def online(self) -> orjson.Fragment:
@@ -146,11 +159,11 @@ class TankService:
         """Keep what there is to be remembered of a player."""
         self._book.put(CONDUCT, name, conduct.json(), now)
 
-    def kick(self, session: TankSession, reason: str, now: float) -> None:
+    def kick(self, session: TankSession, conduct: Conduct, reason: str, now: float) -> None:
         """Put somebody out for what they did, and remember it."""
-        self.counters["kicks"] += 1
-        session.conduct.kick(reason, self.context.utc(now))
-        self.remember(session.name, session.conduct, now)
+        self.count("kicks")
+        conduct.kick(reason, self.context.utc(now))
+        self.remember(session.name, conduct, now)
         self.put_out(session, reason, now)
 
     def put_out(self, session: TankSession, reason: str, now: float) -> None:
@@ -166,7 +179,7 @@ class TankService:
 
     # ------------------------------------------------------------ battles
     def _new_battle(self, name: str) -> Battle:
-        self.counters["battles"] += 1
+        self.count("battles")
         return Battle(
             self.context,
             self.economy,
@@ -206,7 +219,7 @@ class TankService:
         if self._results.pop(key, None) is not None:
             self._book.remove(RESULTS, key, now)
 
-    def restore(self, documents: Mapping[str, Iterable[tuple[str, bytes]]], now: float) -> None:
+    def restore(self, documents: Documents, now: float) -> None:
         """Results that were on their way when the server stopped: kind → (key, JSON)."""
         for key, body in documents[RESULTS]:
             self._results[key] = orjson.loads(body)

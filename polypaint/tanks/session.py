@@ -19,7 +19,7 @@ from polypaint.identity.accounts import is_name, is_password
 from polypaint.tanks import messages
 from polypaint.tanks.battle import Battle, Fighter
 from polypaint.tanks.economy import Profile
-from polypaint.tanks.messages import KINDS, Error, Kind, When, error, kind_of, parse
+from polypaint.tanks.messages import KINDS, Kind, TankRefusal, When, kind_of, parse, refused
 from polypaint.tanks.moderation import SERIOUS, Conduct, Listener
 from polypaint.tanks.vehicles import TANKS
 
@@ -74,25 +74,25 @@ class TankSession(JsonSession):
         good = valid_rid(rid)
         try:
             if not good:
-                raise error("bad field")
+                raise refused("bad field")
             kind = kind_of(message)
             self._permit(kind, now)
             kind.check(message)
             self.context.flush_set.spent += kind.cost
             handles[kind.name](self, message, rid, now)
-        except Error as refusal:
+        except TankRefusal as refusal:
             self.say({"error": refusal.code, "crid": rid if good else None})
 
     def _permit(self, kind: Kind, now: float) -> None:
-        """Is this message in place, and not one of too many? Raises Error."""
+        """Is this message in place, and not one of too many? Raises TankRefusal."""
         if not self.name and kind.when is not When.LOGIN:
-            raise error("not logged in")
+            raise refused("not logged in")
         if self.name and kind.when is When.LOGIN:
-            raise error("unknown message")
+            raise refused("unknown message")
         if not self._buckets.get(kind.name, self._buckets[""]).take(now):
-            raise error("rate")
+            raise refused("rate")
         if kind.when is When.MAP and self.battle is None:
-            raise error("not on a map")
+            raise refused("not on a map")
 
     def faulty(self, reason: str, too_long: bool) -> None:
         """See `JsonSession.faulty`."""
@@ -102,6 +102,7 @@ class TankSession(JsonSession):
         """See `JsonSession.disconnected`."""
         self._deadline.cancel()
         self.service.disconnected(self, now)
+        self.profile = None
 
     # ------------------------------------------------------------ login
     @handles(messages.LOGIN)
@@ -112,11 +113,11 @@ class TankSession(JsonSession):
         elif not is_password(password):
             self._refuse("bad credentials")
         elif message["newuser"]:
-            self.waiting = True
+            self.wait()
             self._creating = name
             self.context.effects.append(effects.CreateAccount(self, name, password))
         else:
-            self.waiting = True
+            self.wait()
             self.context.effects.append(effects.CheckPassword(self, name, password))
 
     def _refuse(self, reason: str) -> None:
@@ -172,6 +173,8 @@ class TankSession(JsonSession):
         self.name = profile.name
         self._deadline.cancel()
         self.service.welcome(self, profile, now)
+        self.profile = profile
+        self.service.changed(self.name)
         self.say(
             {
                 "connection": True,
@@ -181,14 +184,23 @@ class TankSession(JsonSession):
             }
         )
 
-    def changed(self) -> None:
-        """This player is somewhere else now."""
+    def entered(self, battle: Battle, fighter: Fighter | None, welcome: dict[str, Any]) -> None:
+        """On a map now: said to this player, shown to all others."""
+        self.battle, self.fighter = battle, fighter
+        self.service.changed(self.name)
+        self.say(welcome)
+        self.send_queue.attach(battle.broadcast)
+
+    def left(self) -> None:
+        """On no map any more."""
+        self.send_queue.detach()
+        self.battle = self.fighter = None
         if self.name:
             self.service.changed(self.name)
 
     @handles(messages.TOKEN)
     def _ticket(self, _message: dict[str, Any], rid: Any, _now: float) -> None:
-        self.waiting = True
+        self.wait()
         self._ticket_rid = rid
         self.context.effects.append(effects.IssueTicket(self))
 
@@ -266,8 +278,8 @@ class TankSession(JsonSession):
     @handles(messages.MOVE)
     def _move(self, message: dict[str, Any], _rid: Any, now: float) -> None:
         if self.battle is None or self.fighter is None:
-            raise error("not on a map")
-        self.service.counters["moves"] += 1
+            raise refused("not on a map")
+        self.service.count("moves")
         wrong = self.battle.move(
             self.fighter,
             message["deplacementavant"],
@@ -277,7 +289,7 @@ class TankSession(JsonSession):
             now,
         )
         if wrong:
-            self.service.kick(self, wrong, now)
+            self.service.kick(self, self.conduct, wrong, now)
 
     @handles(messages.QUIT)
     def _quit(self, _message: dict[str, Any], _rid: Any, now: float) -> None:
@@ -291,7 +303,7 @@ class TankSession(JsonSession):
         if self.battle is None or self.fighter is None:
             self._block(rid, "not on a map")
             return
-        self.service.counters["messages"] += 1
+        self.service.count("messages")
         self.context.flush_set.spent += WEIGHED * len(text)
         wrong = self._listener.hears(text, now)
         weight = self.service.words.weigh(text)
@@ -313,7 +325,7 @@ class TankSession(JsonSession):
         self.service.remember(self.name, self.conduct, now)
         if too_many:
             self._block(rid, "language", kick=True)
-            self.service.kick(self, "language", now)
+            self.service.kick(self, self.conduct, "language", now)
         else:
             self._block(rid, "language", advertisement=True)
 

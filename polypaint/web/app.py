@@ -16,13 +16,14 @@ from prometheus_client.registry import Collector
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
+from polypaint.engine.service import Endpoint
 from polypaint.errors import StoreError
 from polypaint.identity.accounts import is_name
 from polypaint.matches.service import MatchService
 from polypaint.matches.stats import RANKED_MAX, player_json, ranking_json
-from polypaint.net.connection import ConnectionHost, Endpoint
+from polypaint.net.connection import ConnectionHost
 from polypaint.net.http_protocol import HttpProtocol, HttpServer
 from polypaint.net.websocket import WebSockets
 from polypaint.tanks.maps import MAPS, Map
@@ -46,7 +47,7 @@ QUESTIONS_MAX: Final = 2
 STORE_S: Final = 2.0
 
 
-class Store(Protocol):
+class Store(pictures.Store, Protocol):
     """What the pages ask of the store, see `store.Store`."""
 
     async def record(self, player: str) -> Any:
@@ -70,10 +71,13 @@ class Flusher(Protocol):
 class AppServices(pictures.AppServices, Protocol):
     """What the pages need of the server: `server.Server`."""
 
-    matches: MatchService
     registry: CollectorRegistry
     ready: bool
     stopping: bool
+
+    @property
+    def matches(self) -> MatchService:
+        """Matches."""
 
     @property
     def store(self) -> Store:
@@ -96,8 +100,11 @@ class Pages:
         self._questions = asyncio.Semaphore(QUESTIONS_MAX)
         self._kept: dict[str, tuple[float, Response]] = {}
 
-    def app(self, endpoints: Iterable[str]) -> Starlette:
-        """The ASGI application. rooms: names of those that have a WebSocket."""
+    def app(self, endpoints: Iterable[str], routes: Iterable[BaseRoute] = ()) -> Starlette:
+        """The ASGI application. endpoints: names of those that have a WebSocket.
+
+        routes: what else there is, of single services.
+        """
         self._websockets = [f"/ws/{name}" for name in endpoints]
         canvas = "/api/lobbies/{name:path}/canvas.{kind}"
         return Starlette(
@@ -117,6 +124,7 @@ class Pages:
                 Route(canvas, self.pictures.show, methods=["GET"]),
                 Route(canvas, self.pictures.replace, methods=["PUT"]),
                 Route("/ws/{name:path}", self.no_websocket),
+                *routes,
             ],
             exception_handlers={404: self._shell.not_found},
         )
@@ -290,13 +298,17 @@ class _Counters(Collector):
 
 
 def web_port(
-    services: AppServices, host: ConnectionHost, endpoints: dict[str, Endpoint]
+    services: AppServices,
+    host: ConnectionHost,
+    endpoints: dict[str, Endpoint],
+    routes: Iterable[BaseRoute] = (),
 ) -> tuple[Callable[[], HttpProtocol], Callable[[], Awaitable[None]]]:
     """(makes the protocol of a new connection, ends what is under way) for the web port."""
     pages = Pages(services)
     websockets = WebSockets(host)
     upgrade = websockets.take_over
-    server = HttpServer(pages.app(endpoints), services, endpoints, upgrade, pages.pictures.close)
+    app = pages.app(endpoints, routes)
+    server = HttpServer(app, services, endpoints, upgrade, pages.pictures.close)
 
     async def finish() -> None:
         await server.close()

@@ -13,19 +13,22 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
+import structlog
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from polypaint.engine.context import Context
-from polypaint.errors import ProtocolError, Refused
+from polypaint.errors import ProtocolError, Refused, StoreError
 from polypaint.paint import render as picture
 from polypaint.paint.lobby import Lobby
 from polypaint.paint.pixels import Pixels
 from polypaint.paint.service import PaintService
 from polypaint.web.auth import Accounts, Guesses, address_of, caller
 from polypaint.web.renderer import Loaded, NotRendered, Renderer
+
+log = structlog.get_logger()
 
 BODY_S: Final = 30.0
 PICTURE_S: Final = 60.0
@@ -46,19 +49,30 @@ class EffectRunner(Accounts, Protocol):
 
     renderer: Any
 
-    async def dump_of(self, lobby: Lobby) -> tuple[dict[str, Any], list[bytes]] | None:
-        """A drawing as `Canvas.dump` has it; None: it cannot be read."""
+
+class Store(Protocol):
+    """What the pictures ask of the store, see `store.Store`."""
+
+    async def load(self, number: int) -> tuple[dict[str, Any], list[bytes]]:
+        """A drawing as `Canvas.dump` gave it."""
 
 
 class AppServices(Protocol):
     """What the pictures need of the server: `server.Server`."""
 
     context: Context
-    paint: PaintService
+
+    @property
+    def paint(self) -> PaintService:
+        """Drawings."""
 
     @property
     def effect_runner(self) -> EffectRunner:
         """What takes time."""
+
+    @property
+    def store(self) -> Store:
+        """Where drawings are."""
 
     def now(self) -> float:
         """Seconds on the server's clock."""
@@ -237,7 +251,7 @@ class Pictures:
 
     async def _load(self, lobby: Lobby, kind: str) -> Loaded:
         mode = lobby.info.drawing_mode.value
-        dump = await self._services.effect_runner.dump_of(lobby)
+        dump = await dump_of(self._services, lobby)
         if dump is None:
             raise NotRendered(503, "The drawing could not be read.")
         meta, blobs = dump
@@ -323,6 +337,26 @@ class PictureResponse(Response):
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
             self._shelf.done(self._shown, task)
+
+
+async def dump_of(
+    services: AppServices, lobby: Lobby
+) -> tuple[dict[str, Any], list[bytes]] | None:
+    """A drawing as `Canvas.dump` has it, from memory or the store; None: it cannot be read."""
+    future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+    def then(dump: Any, _now: float) -> None:
+        if not future.done():  # whoever asked may be gone
+            future.set_result(dump)
+
+    services.paint.read(lobby, then, services.now())
+    services.run_effects()
+    dump = await future
+    try:
+        return dump or await services.store.load(lobby.number)
+    except StoreError as error:
+        log.error("reading a drawing", drawing=lobby.info.filename, error=str(error))
+        return None
 
 
 def _decoded(parts: list[bytes], length: int, width: int) -> Pixels:

@@ -44,8 +44,13 @@ LOOPBACK: Final = ("localhost", "127.0.0.1", "[::1]")
 class AppServices(Protocol):
     """What the shell needs of the server: `server.Server`."""
 
-    paint: PaintService
-    matches: MatchService
+    @property
+    def paint(self) -> PaintService:
+        """Drawings."""
+
+    @property
+    def matches(self) -> MatchService:
+        """Matches."""
 
 
 class Shell:

@@ -27,8 +27,9 @@ REPLIES = {
     **{i: k for i, k in KINDS.items() if i not in (7, 8, 9, 27, 134)},
     3: ("status",), 4: ("status",), 5: ("text1",), 6: ("status",), 11: ("text1",),
     28: ("status",), 30: ("status",), 32: ("text1",),
-    128: ("whole", 2, (0, 1), (4, None), 0), 129: ("text1",),
+    128: ("whole", 3, (0, 1, -1), (4, None, None), 0), 129: ("text1",),
     130: ("whole", 1, (0,), (1,), 1), 131: ("whole", 1, (0,), (1,), 1),
+    135: ("accepted",), 136: ("whole", 1, (0,), (0x7FFFFF,), 1),
 }  # fmt: skip
 
 
@@ -147,6 +148,16 @@ def _pointer(data: bytes) -> tuple[Any, ...]:
     return (index(data[:4]), *coordinates)
 
 
+def _accepted(data: bytes) -> tuple[Any, ...]:
+    if len(data) != 20:
+        raise Bad("length")
+    (sequence,) = struct.unpack("<d", data[8:16])
+    if not math.isfinite(sequence):
+        raise Bad("not finite")
+    numbers = _whole(data[:8], 2, (0, 1), None, None)
+    return (*numbers, within(sequence, 0, 2**53), index(data[16:]))
+
+
 def _ink(data: bytes) -> tuple[Any, ...]:
     if not 16 <= len(data) <= 16 + 512 * 8 or len(data) % 8:
         raise Bad("length")
@@ -231,6 +242,7 @@ _DECODERS: dict[str, Any] = {
     "whole": _whole,
     "pointer": _pointer,
     "ink": _ink,
+    "accepted": _accepted,
     STROKE: _stroke,
     POINTS: _points,
     "indices": _indices,

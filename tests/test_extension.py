@@ -24,14 +24,14 @@ def stroke(peer: Peer, x: float = 1) -> Peer:
 def test_a_password_a_cookie_and_a_token_let_one_in(world):
     world.peer("ada").disconnect()
     world.sessions["of ada"] = "ada"
-    password = world.peer().hello("ada", "pw").expect(HELLO, ACCEPTED, 1, "ada")
+    password = world.peer().hello("ada", "pw").expect(HELLO, ACCEPTED, 1, -1, "ada")
     password.disconnect()
     cookie = Peer(world, "127.0.0.1", 0)
     cookie.session.credentials = "of ada"
-    cookie.hello().expect(HELLO, ACCEPTED, 1, "ada")
+    cookie.hello().expect(HELLO, ACCEPTED, 1, -1, "ada")
     assert cookie.session.name == "ada"
     cookie.disconnect()
-    token = world.peer().hello("", "of ada").expect(HELLO, ACCEPTED, 1, "ada")
+    token = world.peer().hello("", "of ada").expect(HELLO, ACCEPTED, 1, -1, "ada")
     token.create("d")
     assert world.service.lobbies["d"].info.owner == "ada"
 
@@ -52,7 +52,7 @@ def test_who_proves_nothing_is_not_let_in(world, name, password, credentials):
     world.sessions["of ada"] = "ada"
     peer = Peer(world, "127.0.0.1", 0)
     peer.session.credentials = credentials
-    peer.hello(name, password).expect(HELLO, NOT_LET_IN, 1, "")
+    peer.hello(name, password).expect(HELLO, NOT_LET_IN, 1, -1, "")
     assert peer.closed == "login refused"
 
 
@@ -61,13 +61,15 @@ def test_a_store_that_does_not_answer_says_so(world):
     world.defer = kept.append
     peer = Peer(world, "127.0.0.1", 0).hello("ada", "pw")
     peer.session.password_checked("ada", None, world.now)
-    peer.expect(HELLO, TRY_LATER, 1, "")
+    peer.expect(HELLO, TRY_LATER, 1, -1, "")
     assert peer.closed
 
 
 def test_the_same_person_twice(world):
     first = world.extended("ada")
-    second = Peer(world, "127.0.0.1", 0).hello("ada", "pw").expect(HELLO, ALREADY_CONNECTED, 1, "")
+    second = (
+        Peer(world, "127.0.0.1", 0).hello("ada", "pw").expect(HELLO, ALREADY_CONNECTED, 1, -1, "")
+    )
     assert second.closed
     assert not first.closed
 
@@ -82,7 +84,7 @@ def test_taking_over_ends_the_other_session_and_says_why(world, extended):
     second = world.extended("ada", TAKEOVER)
     assert first.closed == TAKEN_OVER_REASON
     if extended:
-        first.expect(HELLO, TAKEN_OVER, 1, "ada")
+        first.expect(HELLO, TAKEN_OVER, 1, -1, "ada")
     else:
         assert HELLO.id not in {packet[2] for packet in first.packets}
     assert set(world.service.lobbies["d"].members) == {"bob"}
@@ -97,7 +99,7 @@ def test_taking_over_ends_the_other_session_and_says_why(world, extended):
 def test_a_client_that_comes_back_takes_its_own_lost_connection_over(world):
     first = world.extended("ada", client=7)
     other = Peer(world, "127.0.0.1", 0).hello("ada", "pw", client=8)
-    other.expect(HELLO, ALREADY_CONNECTED, 1, "")
+    other.expect(HELLO, ALREADY_CONNECTED, 1, -1, "")
     assert not first.closed
     world.extended("ada", client=7)
     assert first.closed == TAKEN_OVER_REASON

@@ -61,7 +61,9 @@ class Presence(Generic[T]):
         """Who has the name?"""
         return self._holders.get(name)
 
-    def let_go(self, name: str, holder: T) -> None:
-        """Give the name back, if this holder has it."""
-        if self._holders.get(name) is holder:
-            del self._holders[name]
+    def let_go(self, name: str, holder: T) -> bool:
+        """Give the name back, if this holder has it; False if not."""
+        if self._holders.get(name) is not holder:
+            return False
+        del self._holders[name]
+        return True

@@ -8,6 +8,7 @@ Counterparts: `session.py` calls these, `service.py` puts them together.
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
+from polypaint.paint.acknowledgements import Handled
 from polypaint.paint.channels import Channel, Listener
 from polypaint.paint.lobby_rules import LobbyRules
 from polypaint.paint.member import Member, Membership
@@ -44,6 +45,10 @@ class PaintCommands(Protocol):
     @property
     def channels(self) -> ChannelCommands:
         """Chat."""
+
+    @property
+    def handled(self) -> Handled:
+        """How far clients came whose connections are lost."""
 
     # ------------------------------------------------------------ who is there
     def claim(self, name: str, holder: "PaintSession") -> bool:

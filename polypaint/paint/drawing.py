@@ -61,7 +61,7 @@ class Drawing:
             return 0
         taken = lobby.add_strokes(membership, packets, start, now)
         if taken:
-            if membership.requested:
+            if membership.requested and not membership.member.extended:
                 membership.went(Event.DREW)
             self._counters["packets"] += taken
             if lobby.needs_saving:
@@ -70,17 +70,19 @@ class Drawing:
 
     def _draw(self, membership: Membership, packet: bytes, now: float) -> None:
         lobby = membership.lobby
-        if membership.requested:
+        if membership.requested and not membership.member.extended:
             membership.went(Event.DREW)
         try:
             doubtful = lobby.permit(membership, packet, now)
-        except Stale:
+        except Stale as error:
+            membership.member.not_drawn(packet, str(error), now)
             self._late_join.resync(membership, now)
             return
         growth = lobby.loaded.growth(packet)
         if growth:  # there must be room to show it to somebody, too
             growth += lobby.joining_growth
             if not self._replays.has_room(growth, lobby.memory_used, keep=lobby):
+                membership.member.not_drawn(packet, NO_MEMORY, now)
                 self._no_memory(membership, now)
                 return
         then = partial(self._drawn, membership, packet)
@@ -98,8 +100,11 @@ class Drawing:
         if not isinstance(outcome, Refused):
             applied, resync = outcome
             lobby.publish_applied(applied, membership, PACKETS[packet[2]], now)
-        elif not resync:
-            membership.member.refused(packet, str(outcome), now)
+            membership.member.drawn(packet, applied.packet, lobby.seq, now)
+        else:
+            membership.member.not_drawn(packet, str(outcome), now)
+            if not resync:
+                membership.member.refused(packet, str(outcome), now)
         if resync:
             self._late_join.resync(membership, now)
         if lobby.needs_saving:
@@ -107,7 +112,9 @@ class Drawing:
 
     def _not_drawn(self, membership: Membership, packet: bytes, now: float) -> None:
         """Applying a packet has failed: nobody else is told of it, and its sender is resynced."""
-        membership.member.refused(packet, "the server could not draw this", now)
+        reason = "the server could not draw this"
+        membership.member.not_drawn(packet, reason, now)
+        membership.member.refused(packet, reason, now)
         self._late_join.resync(membership, now)
 
     def _no_memory(self, membership: Membership, now: float) -> None:

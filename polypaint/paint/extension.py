@@ -14,6 +14,7 @@ from polypaint.engine import effects
 from polypaint.errors import ProtocolError
 from polypaint.identity.accounts import is_name, is_password
 from polypaint.paint import packets
+from polypaint.paint.acknowledgements import Acknowledgements
 from polypaint.paint.packets import CODEC, Packet
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ TAKEN_OVER_REASON: Final = "taken over"
 class Extension:
     """What a session has that sent HELLO. client: a number by which it knows itself, or 0."""
 
+    answers: Acknowledgements
     takeover: bool = False
     client: int = 0
 
@@ -54,14 +56,31 @@ def hello(session: "PaintSession", packet: bytes, now: float) -> None:
         asked = effects.CheckPassword(session, name, password)
     elif not name and (credentials := password or session.credentials):
         asked = effects.CheckCredentials(session, credentials)
-    session.log_in_extended(Extension(bool(flags & TAKEOVER), client), asked)
+    answers = Acknowledgements(session.send_queue)
+    session.log_in_extended(Extension(answers, bool(flags & TAKEOVER), client), asked)
     if asked is None:
         session.answer_login(NOT_LET_IN, now)
 
 
-def greeting(date: int, status: int, name: str) -> bytes:
-    """The answer to HELLO."""
-    return packets.HELLO.encode_reply(date, status, VERSION, name)
+def greet(session: "PaintSession", own: Extension, status: int, now: float) -> None:
+    """Answer HELLO: also from where a client that has come back goes on."""
+    handled = -1
+    if status == ACCEPTED:
+        handled = session.commands.handled.count(session.name, own.client, now)
+        own.answers.count = max(0, handled)
+    session.send(greeting(session.context.date(now), status, session.name, handled))
+
+
+def greeting(date: int, status: int, name: str, handled: int = -1) -> bytes:
+    """HELLO, from the server."""
+    return packets.HELLO.encode_reply(date, status, VERSION, handled, name)
+
+
+def parted(session: "PaintSession", now: float) -> None:
+    """A session ends: remember how far its client came."""
+    own = session.extension
+    if own is not None and own.client:
+        session.commands.handled.keep(session.name, own.client, own.answers.count, now)
 
 
 def take_over(holder: "PaintSession", now: float) -> None:

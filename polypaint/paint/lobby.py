@@ -131,6 +131,11 @@ class Lobby:
         self._weigh_at = WEIGH_BYTES
         self._snapshot: tuple[int, list[bytes]] | None = None
 
+    @property
+    def stroke_count(self) -> int:
+        """How many strokes there are."""
+        return len(getattr(self.canvas, "strokes", ()))
+
     # ------------------------------------------------------------ the log
     def append(self, packet: bytes) -> None:
         """Add whole packets to the log: they are journaled before anybody sees them."""
@@ -291,7 +296,7 @@ class Lobby:
                 self.staleness.shifted(membership.name, now)
             if kind.coalescing is Coalescing.BARRIER:
                 self.weigh()
-        if applied.correction:
+        if applied.correction and not membership.member.extended:
             membership.member.send(applied.correction)
 
     def released(self, told: bytes) -> None:

@@ -99,8 +99,14 @@ class Member(Protocol):
     def removed(self) -> None:
         """It is in no lobby any more."""
 
+    def drawn(self, packet: bytes, told: bytes, sequence: int, now: float) -> None:
+        """One of its packets is in the drawing. told: what the others are sent."""
+
+    def not_drawn(self, packet: bytes, reason: str, now: float) -> None:
+        """One of its packets has changed nothing, which need not be its fault."""
+
     def refused(self, packet: bytes, reason: str, now: float) -> None:
-        """One of its packets was not accepted."""
+        """One of its packets was not accepted, and should have been another."""
 
     def guessed(self, wait_s: float, now: float) -> None:
         """It has named too many drawings or passcodes that are not: it is slowed down."""

@@ -411,7 +411,11 @@ HELLO = Packet(
         Tail("password", "text", 0),
     ),
     Body(
-        (Field("status", "i32", 0, 4), Field("version", "i32", 1, NUMBER_MAX)),
+        (
+            Field("status", "i32", 0, 4),
+            Field("version", "i32", 1, NUMBER_MAX),
+            Field("handled", "i32", -1, NUMBER_MAX),
+        ),
         Tail("account", "text", 0),
     ),
 )
@@ -483,6 +487,31 @@ AWAY = Packet(
     "One looks elsewhere (1), or is back (0).",
     When.ONLINE,
     Body((Field("away", "i32", 0, 1),)),
+    extension=True,
+)
+ACCEPTED = Packet(
+    135,
+    "ACCEPTED",
+    "So many drawing packets of one's own, up to this number, stand in the drawing now.",
+    When.NEVER,
+    None,
+    Body(
+        (
+            Field("number", "i32", 0, NUMBER_MAX),
+            Field("count", "i32", 1, NUMBER_MAX),
+            Field("sequence", "f64", 0, 2**53),
+            Field("index", "index", 0, INDEX_MAX),
+        )
+    ),
+    extension=True,
+)
+REFUSED = Packet(
+    136,
+    "REFUSED",
+    "The drawing packet of one's own with this number has changed nothing.",
+    When.NEVER,
+    None,
+    Body((Field("number", "i32", 0, NUMBER_MAX),), Tail("reason", "text")),
     extension=True,
 )
 

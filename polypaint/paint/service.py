@@ -19,7 +19,9 @@ from polypaint.engine.context import Context
 from polypaint.engine.service import Gauge, Service, packet_endpoint
 from polypaint.errors import ProtocolError
 from polypaint.identity.accounts import Presence
+from polypaint.paint import extension
 from polypaint.paint.access import Access
+from polypaint.paint.acknowledgements import Handled
 from polypaint.paint.attendance import Attendance
 from polypaint.paint.canvas_queue import CanvasQueue
 from polypaint.paint.channels import Channels
@@ -62,6 +64,7 @@ class PaintService(Service):
         self.counters = dict.fromkeys(self.COUNTED, 0)
         self.sessions: dict[MemberKey, PaintSession] = {}
         self.presence: Presence[PaintSession] = Presence()
+        self.handled = Handled()
         self.directory = Directory(context)
         self.lobbies = self.directory.lobbies
         self.channels = Channels(context.flush_set, self.lobbies)
@@ -156,7 +159,8 @@ class PaintService(Service):
 
     def part(self, session: PaintSession, now: float) -> None:
         """See `PaintCommands.part`."""
-        self.presence.let_go(session.name, session)
+        if self.presence.let_go(session.name, session):
+            extension.parted(session, now)
         self.context.contain("leaving", self.leave, session, now)
         self.context.contain("leaving", self.channels.disconnect_all, session)
 

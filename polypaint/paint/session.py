@@ -123,6 +123,10 @@ class PaintSession(Session):
                 taken = self.commands.add_strokes(membership, inbox, at, now)
                 if taken:
                     self._drew(membership)
+                    if self.extension is not None:
+                        lobby, date = membership.lobby, self.context.date(now)
+                        first = lobby.stroke_count - taken
+                        self.extension.answers.taken(taken, lobby.seq, first, date)
                     self._at += taken
                     self._flush_set.spent += ENTRY * taken
                     return
@@ -219,6 +223,18 @@ class PaintSession(Session):
     def removed(self) -> None:
         """It is in no lobby any more."""
         self.membership = None
+        if self.extension is not None:
+            self.extension.answers.forget()
+
+    def drawn(self, packet: bytes, told: bytes, sequence: int, now: float) -> None:
+        """One of its packets is in the drawing."""
+        if self.extension is not None:
+            self.extension.answers.accepted(packet, told, sequence, self.context.date(now))
+
+    def not_drawn(self, packet: bytes, reason: str, now: float) -> None:
+        """One of its packets has changed nothing."""
+        if self.extension is not None:
+            self.extension.answers.refused(packet, reason, self.context.date(now))
 
     def guessed(self, wait_s: float, now: float) -> None:
         """It has named too many drawings or passcodes that are not: log some, and slow down."""
@@ -236,10 +252,15 @@ class PaintSession(Session):
         kind = PACKETS.get(packet[2])
         if self.name and (kind is None or kind.when is When.IGNORED or self._is_foreign(kind)):
             return
+        own = self.extension if kind is not None and kind.relayed else None
+        if own is not None:
+            own.answers.arrived()
         try:
             self._permit(kind, packet)
             handles[packet[2]](self, packet, now)
         except (ProtocolError, Refused) as error:
+            if own is not None:
+                own.answers.refused_last(str(error), self.context.date(now))
             self.refused(packet, str(error), now)
 
     @property
@@ -346,7 +367,7 @@ class PaintSession(Session):
         """Say what came of CONNECTION or HELLO; the connection ends if it did not let one in."""
         date = self.context.date(now)
         if self.extension is not None:
-            self.send_queue.push(extension.greeting(date, status, self.name))
+            extension.greet(self, self.extension, status, now)
         else:
             told = min(status, BAD_PASSWORD)
             self.send_queue.push(packets.CONNECTION.encode_reply(date, told))
@@ -493,7 +514,10 @@ class PaintSession(Session):
             raise ProtocolError(f"not in a lobby of {mode.value} mode")
         extension.conforms(packet)
         self._drew(membership)
-        self.commands.draw(membership, _codec.with_name(packet, self.name_bytes), now)
+        packet = _codec.with_name(packet, self.name_bytes)
+        if self.extension is not None:
+            self.extension.answers.is_for(packet)
+        self.commands.draw(membership, packet, now)
 
     def _drew(self, membership: Membership) -> None:
         """What it showed before it was drawn is not shown any more."""

@@ -11,6 +11,7 @@ import {
   CREATE_ACCOUNT,
   ConnectionClosed,
   FETCH_DATABASE,
+  ACCEPTED,
   HELLO,
   INK,
   LOBBY_CONNECT,
@@ -24,6 +25,7 @@ import {
   PEOPLE,
   PERSON,
   POINTER,
+  REFUSED,
   REMOVE_STROKE,
   RESIZE_CANVAS,
   Refused,
@@ -127,6 +129,8 @@ class World {
   statuses = new Map();
   strokes = [];
   answers = true;
+  /** How many drawing packets of a client that comes back the server has had. */
+  handled = -1;
 
   constructor() {
     const world = this;
@@ -150,7 +154,7 @@ class World {
     const kind = PACKETS[packet[2]];
     const good = kind === LOBBY_CONNECT ? 1 : 0;
     const status = this.statuses.get(kind.id)?.shift() ?? good;
-    if (kind === HELLO) socket.say(kind, { status, version: 1, account: "ada" });
+    if (kind === HELLO) socket.say(kind, { status, version: 1, handled: this.handled, account: "ada" });
     if (kind.reply === CONNECTION.reply) socket.say(kind, { status });
     if (kind === ADD_STROKE) this.strokes.push(packet);
   }
@@ -220,7 +224,7 @@ test("who is signed in connects without a name, and takes over once", async () =
   assert.equal(world.sockets.length, 2);
   let ended = "";
   client.on("end", (reason) => (ended = reason));
-  world.socket.say(HELLO, { status: 3, version: 1, account: "ada" });
+  world.socket.say(HELLO, { status: 3, version: 1, handled: -1, account: "ada" });
   assert.equal(ended, "taken over");
   await world.clock.advance(60_000);
   assert.equal(world.sockets.length, 2);
@@ -628,6 +632,60 @@ test("one's own pointer and ink are told now and then, and the end of the ink at
   drawing.sendPointer(1, 1, view);
   await world.clock.advance(50);
   drawing.leave();
+});
+
+test("one's own packets need no fences, and are applied where the server says", async () => {
+  const world = new World();
+  const drawing = await extended(world);
+  const { socket } = world;
+  socket.take();
+  const first = drawing.draw(ADD_STROKE, STROKE);
+  const second = drawing.draw(ADD_STROKE, { ...STROKE, points: [5, 5] });
+  const third = drawing.draw(REMOVE_STROKE, { indices: [0] });
+  assert.deepEqual(socket.take(), ["ADD_STROKE", "ADD_STROKE", "REMOVE_STROKE"]);
+  socket.say(ADD_STROKE, { ...STROKE, points: [9, 9] }, "bob");
+  socket.say(ACCEPTED, { number: 2, count: 2, sequence: 5, index: 1 });
+  assert.deepEqual(await Promise.all([first, second]), ["applied", "applied"]);
+  socket.say(REFUSED, { number: 3, reason: "bob holds it" });
+  await assert.rejects(third, /bob holds it/);
+  const points = drawing.canvas.strokes.map((stroke) => [...stroke.points]);
+  assert.deepEqual(points, [[9, 9], [1, 2, 3, 4], [5, 5]]);
+  const fourth = drawing.draw(REMOVE_STROKE, { indices: [2] });
+  socket.say(FETCH_DATABASE, {}); // a resync, with everything up to the third packet in it
+  socket.say(RESIZE_CANVAS, { length: 640, width: 480 });
+  socket.say(ADD_STROKE, STROKE, "ada");
+  socket.say(ADD_STROKE, { ...STROKE, index: 1 }, "ada");
+  socket.say(ADD_STROKE, { ...STROKE, index: 2 }, "ada");
+  socket.say(ACCEPTED, { number: 4, count: 1, sequence: 6, index: 0 });
+  assert.equal(await fourth, "applied");
+  assert.equal(drawing.canvas.strokes.length, 2);
+  socket.say(ACCEPTED, { number: 4, count: 1, sequence: 6, index: 0 }); // of another drawing
+  assert.deepEqual(socket.take(), ["REMOVE_STROKE", "FETCH_DATABASE"]);
+  const fifth = drawing.draw(REMOVE_STROKE, { indices: [9] });
+  socket.say(ACCEPTED, { number: 5, count: 1, sequence: 7, index: 0 }); // here is no such stroke
+  assert.equal(await fifth, "resynced");
+  assert.deepEqual(socket.take(), ["REMOVE_STROKE", "LOBBY_DISCONNECT", "LOBBY_CONNECT"]);
+});
+
+test("who comes back sends what the server has not had, once", async () => {
+  const world = new World();
+  const drawing = await extended(world);
+  const had = drawing.draw(ADD_STROKE, STROKE);
+  const lost = drawing.draw(ADD_STROKE, STROKE); // the very same again
+  const removal = drawing.draw(REMOVE_STROKE, { indices: [0] });
+  const ended = assert.rejects(removal, ConnectionClosed);
+  world.socket.lose();
+  const offline = drawing.draw(ADD_STROKE, STROKE);
+  world.handled = 1;
+  world.strokes = []; // it was refused, or is gone again: that the canvas shows
+  await world.clock.advance(100);
+  world.replay();
+  await ended;
+  assert.equal(await had, "resynced");
+  const added = world.socket.take().filter((name) => name === "ADD_STROKE");
+  assert.equal(added.length, 2);
+  world.socket.say(ACCEPTED, { number: 3, count: 2, sequence: 5, index: 0 });
+  assert.deepEqual(await Promise.all([lost, offline]), ["applied", "applied"]);
 });
 
 test("without the extension nothing is told", async () => {

@@ -39,6 +39,7 @@ import { Replica } from "./replica.js";
  * @property {Uint8Array} packet
  * @property {Deferred<Outcome>} result
  * @property {boolean} sent
+ * @property {number} number by which the server knows it, or 0
  */
 
 /**
@@ -80,7 +81,12 @@ export class Drawing extends Emitter {
       () => this.#presence.people.length,
       (packet) => this.#tell(packet),
     );
-    this.#replica = new Replica(client.nameBytes, info);
+    this.#replica = this.#emptyReplica();
+  }
+
+  #emptyReplica() {
+    const { nameBytes, extended } = this.#client;
+    return new Replica(nameBytes, this.info, 0, extended ? () => this.#client.nextNumber() : null);
   }
 
   /** Who is here, oneself too; nobody where the client does not have the extension. */
@@ -169,7 +175,7 @@ export class Drawing extends Emitter {
    */
   #draw(packet, result) {
     if (this.#rejoining && !PACKETS[packet[2]]?.indices) {
-      this.#unsure.push({ packet, result, sent: false }); // behind what is older
+      this.#unsure.push({ packet, result, sent: false, number: 0 }); // behind what is older
     } else this.#results.set(this.#replica.draw(packet), result);
     return result.promise;
   }
@@ -259,15 +265,16 @@ export class Drawing extends Emitter {
    * @internal
    */
   rejoining() {
-    for (const [{ packet, sent }, result] of this.#results) {
-      const known = sent ? packet[2] === ADD_STROKE.id : !PACKETS[packet[2]]?.indices;
-      if (known) this.#unsure.push({ packet, result, sent });
+    for (const [{ packet, sent, number }, result] of this.#results) {
+      const positions = PACKETS[packet[2]]?.indices ?? false;
+      const known = number > 0 || packet[2] === ADD_STROKE.id;
+      if (sent ? known : !positions) this.#unsure.push({ packet, result, sent, number });
       else result.reject(new ConnectionClosed("the connection was lost"));
     }
     this.#results.clear();
     this.#rejoining = true;
     const { canvas } = this.#replica;
-    this.#replica = new Replica(this.#client.nameBytes, this.info);
+    this.#replica = this.#emptyReplica();
     this.#replica.canvas = canvas;
     this.#replica.expectJoin();
   }
@@ -286,7 +293,18 @@ export class Drawing extends Emitter {
         shown.set(content, (shown.get(content) ?? 0) + 1);
       }
     }
-    for (const { packet, result, sent } of unsure) {
+    const { handled } = this.#client;
+    for (const { packet, result, sent, number } of unsure) {
+      if (sent && number > 0 && handled >= 0) {
+        // The server has said how far it came: what it has had is on the canvas, or was refused.
+        if (number <= handled) result.resolve("resynced");
+        else this.#again(packet, result);
+        continue;
+      }
+      if (sent && packet[2] !== ADD_STROKE.id) {
+        result.reject(new ConnectionClosed("the connection was lost"));
+        continue;
+      }
       const content = contentOf(packet);
       const count = sent ? shown.get(content) : 0;
       if (count) {
@@ -294,6 +312,17 @@ export class Drawing extends Emitter {
         result.resolve("applied");
       } else this.#draw(packet, result);
     }
+  }
+
+  /**
+   * Send what the server has not had, unless it names positions, which may have changed.
+   *
+   * @param {Uint8Array} packet
+   * @param {Deferred<Outcome>} result
+   */
+  #again(packet, result) {
+    if (PACKETS[packet[2]]?.indices) result.reject(new ConnectionClosed("the connection was lost"));
+    else this.#draw(packet, result);
   }
 
   /**

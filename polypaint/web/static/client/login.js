@@ -36,6 +36,8 @@ const ACCOUNT = { 1: "the name is taken", 2: "the server refused this name or pa
 export class Login {
   /** Is the extension asked for? */
   extended;
+  /** How many drawing packets of this client the server has had; -1: it does not know. */
+  handled = -1;
   #clock;
   #wait;
   #takeover;
@@ -109,7 +111,9 @@ export class Login {
     const flags = this.#takeover ? TAKEOVER : 0;
     const values = { version: VERSION, flags, client: this.#client, password };
     connection.send(encodeRequest(HELLO, this.#date, name, values));
-    return decodeReply(HELLO, await connection.next(this.#clock, this.#wait));
+    const answer = decodeReply(HELLO, await connection.next(this.#clock, this.#wait));
+    this.handled = answer.handled;
+    return answer;
   }
 
   get #date() {

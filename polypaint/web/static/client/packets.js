@@ -229,12 +229,13 @@ const HELLO_REQUEST_BODY = body(
   ],
   tail("password", "text", 0, 65527),
 );
-/** @typedef {{ status: number, version: number, account: string }} HelloReplyValues */
+/** @typedef {{ status: number, version: number, handled: number, account: string }} HelloReplyValues */
 /** @type {Body<HelloReplyValues>} */
 const HELLO_REPLY_BODY = body(
   [
     field("status", "i32", 0, 4),
     field("version", "i32", 1, 8388607),
+    field("handled", "i32", -1, 8388607),
   ],
   tail("account", "text", 0, 65527),
 );
@@ -267,6 +268,25 @@ const AWAY_BODY = body(
     field("away", "i32", 0, 1),
   ],
   null,
+);
+/** @typedef {{ number: number, count: number, sequence: number, index: number }} AcceptedValues */
+/** @type {Body<AcceptedValues>} */
+const ACCEPTED_BODY = body(
+  [
+    field("number", "i32", 0, 8388607),
+    field("count", "i32", 1, 8388607),
+    field("sequence", "f64", 0, 9007199254740992),
+    field("index", "index", 0, 8388607),
+  ],
+  null,
+);
+/** @typedef {{ number: number, reason: string }} RefusedValues */
+/** @type {Body<RefusedValues>} */
+const REFUSED_BODY = body(
+  [
+    field("number", "i32", 0, 8388607),
+  ],
+  tail("reason", "text", 1, 65527),
 );
 
 /** Deprecated: dropped. @type {Packet<never, never>} */
@@ -351,6 +371,10 @@ export const POINTER = packet(132, "POINTER", POINTING_BODY, POINTING_BODY, { ex
 export const INK = packet(133, "INK", INKING_BODY, INKING_BODY, { extension: true });
 /** One looks elsewhere (1), or is back (0). @type {Packet<AwayValues, never>} */
 export const AWAY = packet(134, "AWAY", AWAY_BODY, null, { extension: true });
+/** So many drawing packets of one's own, up to this number, stand in the drawing now. @type {Packet<never, AcceptedValues>} */
+export const ACCEPTED = packet(135, "ACCEPTED", null, ACCEPTED_BODY, { extension: true });
+/** The drawing packet of one's own with this number has changed nothing. @type {Packet<never, RefusedValues>} */
+export const REFUSED = packet(136, "REFUSED", null, REFUSED_BODY, { extension: true });
 
 /** By type ID; there are gaps. @type {readonly (Packet<any, any> | undefined)[]} */
 export const PACKETS = byId([
@@ -395,6 +419,8 @@ export const PACKETS = byId([
   POINTER,
   INK,
   AWAY,
+  ACCEPTED,
+  REFUSED,
 ]);
 
 /**

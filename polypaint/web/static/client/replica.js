@@ -12,18 +12,23 @@
  * was under way meanwhile is in that replay, or in the next one, which the server sends when the
  * confirmation comes to it later than the packet.
  *
+ * A client with the extension needs no fences: the server answers each of its packets where it stands
+ * in the order, with ACCEPTED or REFUSED (`numbers` is given then), and a replay is never in doubt.
+ *
  * Counterpart: `drawing.js` brings the packets. Protocol: docs/protocol.md, sections 5, 6.
  */
 
 import { decode, decodeReply, encodeRequest } from "./codec.js";
 import { Refused } from "./errors.js";
 import {
+  ACCEPTED,
   ADD_STROKE,
   FETCH_DATABASE,
   LOBBY_CONNECT,
   LOBBY_DISCONNECT,
   LOBBY_FREEZE_STATE,
   PACKETS,
+  REFUSED,
   RESIZE_CANVAS_INT,
 } from "./packets.js";
 import { PixelCanvas } from "./pixels.js";
@@ -54,6 +59,8 @@ export class Own {
   absorbed = false;
   sent = false;
   done = false;
+  /** By which the server answers it, where it does. */
+  number = 0;
   /** @type {Outcome | null} */
   outcome = null;
   reason = "";
@@ -112,13 +119,17 @@ export class Replica {
   #name;
   #date;
   #fencePacket;
+  #numbers;
 
   /**
    * @param {Uint8Array} name of oneself, UTF-8
    * @param {LobbyInfo} info
    * @param {number} [date] UTC seconds, for packets that the replica makes
+   * @param {(() => number) | null} [numbers] of drawing packets of this connection, where the server
+   *   answers them
    */
-  constructor(name, info, date = 0) {
+  constructor(name, info, date = 0, numbers = null) {
+    this.#numbers = numbers;
     this.canvas = emptyCanvas(info.Mode);
     this.#name = name;
     this.#date = date;
@@ -185,6 +196,8 @@ export class Replica {
       this.frozen = decodeReply(LOBBY_FREEZE_STATE, packet).status === 1;
     } else if (kind === FETCH_DATABASE) this.#cleared();
     else if (kind === LOBBY_CONNECT) this.#answered();
+    else if (kind === ACCEPTED) this.#accepted(decodeReply(ACCEPTED, packet));
+    else if (kind === REFUSED) this.#notAccepted(decodeReply(REFUSED, packet));
     if (this.doubtful && this.loaded && !this.#answers.length) {
       this.#out.push(encodeRequest(LOBBY_DISCONNECT, this.#date, this.#name, {}));
       this.#fence("joined");
@@ -238,8 +251,9 @@ export class Replica {
     this.loaded = true;
     this.version++;
     this.doubtful = false;
-    for (const own of this.#pending) own.absorbed = true;
     this.#out.push(encodeRequest(FETCH_DATABASE, this.#date, this.#name, {}));
+    if (this.#numbers) return; // what was under way is answered behind the canvas that comes
+    for (const own of this.#pending) own.absorbed = true;
     this.#settling++;
     this.#fence("settled");
   }
@@ -273,10 +287,42 @@ export class Replica {
     }
   }
 
+  /** @param {{ number: number, count: number }} values the last of so many */
+  #accepted({ number, count }) {
+    for (let i = 0; i < count; i++) {
+      const own = this.#next(number - count + 1 + i);
+      if (!own) continue;
+      this.#applyOwn(own);
+      if (own.outcome === "refused") {
+        own.outcome = "resynced"; // the canvas is not what the server has
+        this.doubtful = true;
+      }
+      this.#finished.push(own);
+    }
+  }
+
+  /** @param {{ number: number, reason: string }} values */
+  #notAccepted({ number, reason }) {
+    const own = this.#next(number);
+    if (!own) return;
+    own.outcome = "refused";
+    own.reason = reason;
+    this.#finished.push(own);
+  }
+
+  /**
+   * The packet of one's own with this number; none if it was for another lobby.
+   *
+   * @param {number} number
+   */
+  #next(number) {
+    return this.#pending.peek()?.number === number ? this.#pending.shift() : undefined;
+  }
+
   // ------------------------------------------------------------ sending
   #sendWaiting() {
     if (this.frozen || this.doubtful || !this.loaded || this.#settling) return;
-    if (this.#waiting.length) this.#fence("before");
+    if (this.#waiting.length && !this.#numbers) this.#fence("before");
     for (let own; (own = this.#waiting.shift()); ) {
       if (PACKETS[own.packet[2]]?.indices && own.shifts !== this.#shifts) {
         own.outcome = "refused";
@@ -287,7 +333,8 @@ export class Replica {
       own.sent = true;
       this.#pending.push(own);
       this.#out.push(own.packet);
-      this.#fence("after");
+      if (this.#numbers) own.number = this.#numbers();
+      else this.#fence("after");
     }
   }
 

@@ -11,13 +11,15 @@
  * those of the platform by default.
  */
 
-import { author, decodeReply, encodeRequest, header, utf8 } from "./codec.js";
+import { message } from "./chat.js";
+import { decodeReply, encodeRequest, utf8 } from "./codec.js";
 import { Connection, deferred, within } from "./connection.js";
 import { Drawing } from "./drawing.js";
 import { Emitter } from "./emitter.js";
 import { ConnectionClosed, Refused } from "./errors.js";
 import { Login, isFinal, refusedAccount, tookOver } from "./login.js";
 import {
+  ACCEPTED,
   CHANNEL_CREATION,
   CHANNEL_DISCONNECT,
   CHANNEL_FETCH,
@@ -31,13 +33,16 @@ import {
   LOBBY_FREEZE_STATE,
   LOBBY_INFO_CHANGE,
   LOBBY_PLAYER_KICK,
+  NUMBER_MAX,
   PACKETS,
+  REFUSED,
   TICKET,
   UPDATE_DATABASE,
 } from "./packets.js";
 import { Queue } from "./queue.js";
 import { parse } from "./strictjson.js";
 
+/** @import { Message } from "./chat.js" */
 /** @import { Loose } from "./codec.js" */
 /** @import { Clock, Deferred, SocketClass } from "./connection.js" */
 /** @import { Packet } from "./packets.js" */
@@ -65,12 +70,6 @@ const ENTRANCES = new Map([
  * @property {SocketClass} [WebSocket]
  * @property {Clock} [clock]
  * @property {() => number} [random] at least 0, less than 1
- */
-
-/**
- * Something said in a channel. author: empty when the server says it. date: UTC seconds.
- *
- * @typedef {{ channel: string, author: string, content: string, date: number }} Message
  */
 
 /** A lobby in a list. @typedef {LobbyInfo & { Clients: string[] }} ListedLobby */
@@ -126,6 +125,8 @@ export class Client extends Emitter {
   /** @type {Drawing | null} */
   #entering = null;
   #staleAnswers = 0;
+  /** The number of the last drawing packet. */
+  #drawn = 0;
   #ended = "";
   /** Ends the pause before one dials again. @type {(() => void) | null} */
   #wake = null;
@@ -168,6 +169,21 @@ export class Client extends Emitter {
   /** Does this client have the extension? @internal */
   get extended() {
     return this.#login.extended;
+  }
+
+  /**
+   * How many of its drawing packets the server has had, as it said when one came back; -1: it does
+   * not know.
+   *
+   * @internal
+   */
+  get handled() {
+    return this.#login.handled;
+  }
+
+  /** The number of the next drawing packet. @internal */
+  nextNumber() {
+    return (this.#drawn = (this.#drawn % NUMBER_MAX) + 1);
   }
 
   /** @internal */
@@ -244,6 +260,7 @@ export class Client extends Emitter {
   /** @param {Connection} connection */
   #listen(connection) {
     this.#connection = connection;
+    this.#drawn = Math.max(0, this.handled);
     if (this.#reconnect && this.#password) this.#send(TICKET, { version: "1" });
     connection.listen(
       (packet) => this.#receive(packet),
@@ -334,7 +351,7 @@ export class Client extends Emitter {
   #receive(packet) {
     const kind = PACKETS[packet[2]];
     const { drawing } = this;
-    if (kind === CHANNEL_MESSAGE) this.#said(packet);
+    if (kind === CHANNEL_MESSAGE) this.emit("message", message(packet));
     else if (kind === TICKET) this.#ticket = decodeReply(TICKET, packet).ticket;
     else if (kind === HELLO && tookOver(packet)) this.#end("taken over");
     else if (kind === LOBBY_PLAYER_KICK) this.#kicked(packet);
@@ -346,7 +363,8 @@ export class Client extends Emitter {
     else if (kind === UPDATE_DATABASE) this.#send(UPDATE_DATABASE, {});
     else if (kind?.relayed || kind === LOBBY_FREEZE_STATE || kind === FETCH_DATABASE) {
       drawing?.receive(packet);
-    } else if (kind?.extension) drawing?.receivePresence(packet);
+    } else if (kind === ACCEPTED || kind === REFUSED) drawing?.receive(packet);
+    else if (kind?.extension) drawing?.receivePresence(packet);
   }
 
   /** @param {Uint8Array} packet */
@@ -358,15 +376,6 @@ export class Client extends Emitter {
       this.#entering = null;
     }
     this.#answers.get(packet[2])?.shift()?.resolve(packet);
-  }
-
-  /** @param {Uint8Array} packet */
-  #said(packet) {
-    const { message } = decodeReply(CHANNEL_MESSAGE, packet);
-    const at = message.indexOf(";");
-    const channel = trimmed(message.slice(0, Math.max(at, 0)));
-    const content = trimmed(message.slice(at + 1));
-    this.emit("message", { channel, author: author(packet), content, date: header(packet).date });
   }
 
   /** @param {Uint8Array} packet */
@@ -580,17 +589,4 @@ export class Client extends Emitter {
  */
 function lobby(Filename, Owner, Mode, Protection, Passcode) {
   return { Filename, Owner, Mode, Protection, Passcode };
-}
-
-/**
- * Without spaces at the ends: of all that is white, only spaces.
- *
- * @param {string} text
- */
-function trimmed(text) {
-  let start = 0;
-  let end = text.length;
-  while (start < end && text[start] === " ") start++;
-  while (end > start && text[end - 1] === " ") end--;
-  return text.slice(start, end);
 }

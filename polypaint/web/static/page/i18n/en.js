@@ -117,6 +117,7 @@ export const en = {
   people: "People",
   whoIsHere: "Who is here",
   you: "you",
+  owner: "owner",
   away: "away",
   holds: { one: "holds {n} stroke", other: "holds {n} strokes" },
   holdsArea: "holds an area",

@@ -113,6 +113,7 @@ export const fr = {
   people: "Personnes",
   whoIsHere: "Qui est là",
   you: "vous",
+  owner: "propriétaire",
   away: "absent",
   holds: { one: "tient {n} trait", other: "tient {n} traits" },
   holdsArea: "tient une zone",

@@ -4,20 +4,13 @@ import { ago, t } from "../i18n/index.js";
 import { eachFrame, fill, h, hidden, iconButton } from "./dom.js";
 import { avatar, show } from "./naming.js";
 
+/** @import { Person } from "../../client/presence.js" */
 /** @import { Desk } from "./desk.js" */
 
-/**
- * @typedef {Object} Person
- * @property {string | number} key
- * @property {string} name
- * @property {string} [role]
- * @property {string | number} [colour]
- * @property {number} [since]
- * @property {boolean} [away]
- */
+/** @typedef {Pick<Person, "name"> & Partial<Person>} Shown */
 
 export class People {
-  /** @type {Person[]} */
+  /** @type {Shown[]} */
   #all = [];
   /** Where somebody's hand was last. @type {Map<string, { x: number, y: number }>} */
   #places = new Map();
@@ -33,19 +26,18 @@ export class People {
     this.button = panels.add("people", t("whoIsHere"), "people", [this.#detail], () => this.#show());
     this.button.append(this.#count);
     this.element = h("div", { class: "people" }, this.#list, this.button);
-    drawing.on("people", (/** @type {Person[]} */ all) => this.update(all));
-    drawing.on("pointer", (/** @type {{ name: string, x: number, y: number }} */ { name, x, y }) => {
-      this.#places.set(name, { x, y });
-    });
+    drawing.on("people", (all) => this.update(all));
+    drawing.on("pointer", ({ name, x, y }) => void this.#places.set(name, { x, y }));
+    document.addEventListener("visibilitychange", () => drawing.setAway(document.hidden));
     const refresh = eachFrame(() => {
       if (panels.open === "people") this.#show();
     });
     drawing.on("canvas", refresh);
     drawing.on("change", refresh);
-    this.update([{ key: 0, name: session.name ?? "" }]);
+    this.update(drawing.people.length ? drawing.people : [{ name: session.name ?? "" }]);
   }
 
-  /** @param {Person[]} all */
+  /** @param {Shown[]} all */
   update(all) {
     this.#all = all;
     for (const { name, colour } of all) show(name, colour);
@@ -82,7 +74,7 @@ export class People {
   }
 
   /**
-   * @param {Person} person
+   * @param {Shown} person
    * @param {Map<string, number>} holding
    */
   #row({ name, since, away, role }, holding) {
@@ -91,7 +83,7 @@ export class People {
     const held = holding.get(name) ?? 0;
     const facts = [
       own && t("you"),
-      role && role !== "member" && role,
+      role === "owner" && t("owner"),
       away && t("away"),
       held > 0 && (mode === "pixel" ? t("holdsArea") : t("holds", { n: held })),
       since && ago(since),

@@ -1,4 +1,4 @@
-"""The page: its files, its languages, and what is on it."""
+"""The page's files: small, nothing inline; its languages and QR codes."""
 
 import json
 import re

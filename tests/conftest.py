@@ -1,6 +1,7 @@
 """What all tests share: servers in this process or beside it, and the loops that tests run on."""
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+import structlog
 import uvloop
 
 from polypaint.runtime.server import Server
@@ -15,6 +17,7 @@ from polypaint.settings import load
 
 from .peers import Raw
 from .processes import Mongo, Process, mongo_program
+from .world import World
 
 hypothesis.settings.register_profile("default", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("default")
@@ -41,10 +44,21 @@ async def serving(data: Path, **flags) -> AsyncIterator[Server]:
 
 @pytest.fixture(autouse=True)
 def close_all():
-    """No test leaves a connection behind."""
+    """No test leaves a connection or a world behind."""
     yield
+    for world in list(World.all):
+        world.kill()
     while Raw.all:
         Raw.all.pop().close()
+
+
+@pytest.fixture
+def quiet() -> Iterator[None]:
+    """Nothing is logged: who plays thousands of servers does not read what they say."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    yield
+    structlog.configure(**before)
 
 
 @pytest.fixture(scope="session")

@@ -156,7 +156,7 @@ def test_documents_wait_for_a_store_that_is_away():
     assert found == [b'{"a":2}']
     world.store.broken = False
     world.advance(10)
-    assert world.store.documents == {("k", "1"): b'{"a":2}'}
+    assert world.documents == {("k", "1"): b'{"a":2}'}
     assert world.journal.kept == {}
     assert book.journal_from is None
 
@@ -166,7 +166,7 @@ def test_documents_are_in_the_store_after_a_kill():
     world.book.put("k", "é", {"a": [None, 1.5, "x"]}, world.now)
     world.run_effects()
     again = World(world.store, world.journal, world.now)
-    assert again.store.documents == {("k", "é"): b'{"a":[null,1.5,"x"]}'}
+    assert again.documents == {("k", "é"): b'{"a":[null,1.5,"x"]}'}
     assert again.journal.kept == {}
     assert DocumentBuffer(Context(Settings(_env_file=None))).journal_from is None
 

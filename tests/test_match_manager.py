@@ -126,7 +126,7 @@ def test_what_an_older_version_has_kept_is_remembered(world):
     code = create(world, rid=1)
     world.book.save(world.now)
     world.run_effects()
-    for key, body in world.store.documents.items():
+    for key, body in world.documents.items():
         if key[0] == manager.KIND:
             party = orjson.loads(body)
             del party["origine"]
@@ -218,4 +218,4 @@ def test_a_match_server_that_has_forgotten_is_told_to_close_again(world):
     world.matches.table.receive(opening, world.now)
     world.run_effects()
     assert world.matches.table.matches == {}
-    assert {kind for kind, _ in world.store.documents} <= {"partie"}
+    assert {kind for kind, _ in world.documents} <= {"partie"}

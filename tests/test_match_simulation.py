@@ -208,7 +208,7 @@ class Simulation:
     def check(self) -> None:
         world = self.world
         assert world.matches.table.matches == {}
-        kinds = {kind for kind, _ in world.store.documents}
+        kinds = {kind for kind, _ in world.documents}
         assert kinds <= {"partie"}
         states = {code: p["etat"] for code, p in world.matches.manager.parties.items()}
         assert set(states.values()) <= {"FERMEE", "EXPIREE"}
@@ -229,12 +229,14 @@ def simulate(seed: int) -> Simulation:
     simulation = Simulation(seed)
     try:
         simulation.run()
+        simulation.world.kill()
     except BaseException as error:
         error.add_note(f"POLYPAINT_SEED={seed}")
         raise
     return simulation
 
 
+@pytest.mark.usefixtures("quiet")
 @pytest.mark.parametrize("part", range(PARTS))
 def test_results_count_exactly_once_whatever_happens(part):
     seeds = [int(ONE)] if ONE else range(part, SEEDS, PARTS)

@@ -158,7 +158,7 @@ def test_a_match_that_is_never_filled_expires(world):
     assert world.matches.table.matches == {}
     refused(ada, "code_inconnu", requete="spectateur", code_partie=code)
     world.advance(2)
-    assert [k for k in world.store.documents if k[0] != "partie"] == []
+    assert [k for k in world.documents if k[0] != "partie"] == []
 
 
 # ---------------------------------------------------------------- play
@@ -322,7 +322,7 @@ def test_a_match_whose_game_is_gone_is_cancelled(world):
     act(ada, "ada", colonne=1)
     world.book.save(world.now)
     world.run_effects()
-    for name, body in world.store.documents.items():
+    for name, body in world.documents.items():
         world.store.documents[name] = body.replace(b'"jeu":"puissance4"', b'"jeu":"echecs"')
     again = World(world.store, world.journal, world.now)
     assert again.troubles == [] or again.troubles[0].details["code"] == code

@@ -186,8 +186,8 @@ def test_after_creating_an_account_the_second_begins_anew(world):
 def test_pipelining_in_one_write(world):
     name = b"ada"
     text = lobby("d", "ada")
-    world.defer = waiting = []
-    world.defer = lambda work: waiting.append(work)  # type: ignore[misc]
+    waiting = []
+    world.defer = waiting.append
     peer = world.peer()
     peer.name = name
     peer.send_bytes(
@@ -1139,8 +1139,7 @@ def test_read_only_and_back(world):
     stroke(ada)
     bob.send(SELECTED_STROKE, [0])
     ada.take(), bob.take()
-    world.context.read_only = True
-    world.service.turn_read_only(world.now)
+    world.runtime.disk_full(world.now)
     world.deliver(ada)
     world.deliver(bob)
     assert ada.values(LOBBY_FREEZE_STATE) == [(1,)]
@@ -1158,8 +1157,7 @@ def test_read_only_and_back(world):
     for peer in (ada, bob, eve):
         peer.disconnect()
     assert world.service.lobbies["d"].canvas is not None
-    world.context.turn_read_only(False)
-    world.service.turn_writable(world.now)
+    world.runtime.disk_has_room(world.now)
     world.run_effects()
     assert world.service.lobbies["d"].canvas is None
     pat = world.peer("pat").join("d")
@@ -1235,7 +1233,7 @@ def test_joining_and_leaving_a_busy_lobby():
     finish(world, waiting)
     bob.send(packets.CREATE_SELECTION, 0, 0, 500, 500, 0)
     finish(world, waiting)
-    world.defer = lambda work: work()
+    world.defer = None
     eve, pat = world.peer("eve"), world.peer("pat")
     world.defer = waiting.append
     ada.send(packets.BUCKET_FILL, 900, 600, b"\5\2\3\4")
@@ -1260,7 +1258,7 @@ def test_the_owner_shuts_out_who_waits_for_a_busy_lobby():
     world, waiting, ada, bob = busy_world()
     finish(world, waiting)
     ada.send(LOBBY_DISCONNECT)
-    world.defer = lambda work: work()
+    world.defer = None
     eve = world.peer("eve")
     world.defer = waiting.append
     bob.send(packets.BUCKET_FILL, 9, 9, b"\7\2\3\4")

@@ -1,6 +1,7 @@
 """Xp, coins and results of tanks, also across kills (docs/tanks.md, section 4)."""
 
 import random
+from functools import partial
 
 import orjson
 import pytest
@@ -201,10 +202,7 @@ def test_ranks_of_many_who_fell(world):
 
 # ---------------------------------------------------------------- bots of the server
 def bot(world, name):
-    talker = Talker.__new__(Talker)
-    talker.world, talker.messages, talker.closed, talker.reads = world, [], "", True
-    talker.session = world.tanks.connect_bot(name, "127.0.0.1", world.now, lambda: 0.0)
-    world.peers[talker.session.send_queue.id] = talker
+    talker = Talker(world, world.tanks, connect=partial(world.tanks.connect_bot, name))
     talker.send(requeste="connect to map", map="prairie")
     return talker
 
@@ -222,10 +220,11 @@ def test_a_bot_needs_no_account_and_leaves_nothing_behind(world):
     assert world.store.counted == {}, "a victory over bots is none"
     assert world.store.passwords.keys() == {"ada"}
     robot.disconnect()
-    assert not [key for _, key in world.store.documents if "robot-1" in key.split(":")[-1]]
+    assert not [key for _, key in world.documents if "robot-1" in key.split(":")[-1]]
 
 
 def test_a_person_who_is_called_like_a_bot_keeps_what_is_theirs(world):
+    world.add_account("robot-1")  # of old
     person = talk(world, "robot-1")
     world.tanks.economy.enter("gift", "1", person.session.profile, 5, 300, world.now)
     person.disconnect()

@@ -210,17 +210,17 @@ class Flusher:
         return True
 
     def _committed(self, future: "asyncio.Future[None]") -> None:
-        """A synced commit has come back."""
+        """A synced commit has come back; so has the time to flush what is new since it began."""
         self._committing = None
         error = future.exception()
         if error is not None:
             self._note_trouble(error)
             self._full()
-            return
-        self.written_bytes += sum(len(data) for _, data in self._unwritten)
-        self._note(self._unwritten[0][0], self._precise())
-        self._written()
-        self._release()
+        else:
+            self.written_bytes += sum(len(data) for _, data in self._unwritten)
+            self._note(self._unwritten[0][0], self._precise())
+            self._written()
+            self._release()
         if self._context.flush_set.pending or self._context.log.records:
             self.schedule()
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from polypaint._codec import FlushSet, split
 from polypaint.engine.documents import Changes, change
 from polypaint.engine.journal_buffer import DOCUMENTS, Damaged, JournalBuffer, missing, salvaged
-from polypaint.errors import PolypaintError, StoreError
+from polypaint.errors import PolypaintError, StoreDamaged, StoreError
 from polypaint.paint.lobby import Lobby, empty_canvas
 from polypaint.paint.lobby_rules import LobbyRules
 from polypaint.paint.packets import LOBBY_CREATION
@@ -43,8 +43,8 @@ async def recover(
     """Bring the store up to date with the journal, then empty the journal.
 
     write: False only looks (`polypaint-fast check`). A record that cannot be replayed ends the
-    replay of its lobby only, and is reported. Raises StoreError when storing fails, and when the
-    journal is that of another store, or the store holds half a copy.
+    replay of its lobby only, and is reported. Raises StoreError when the store cannot be read or
+    written now, and when the journal is that of another store, or the store holds half a copy.
     """
     await _must_belong(journal, store, write)
     report = Report(torn_bytes=store.torn_bytes + journal.torn_bytes)
@@ -184,6 +184,8 @@ async def _replayed(
             canvas.load(*await store.load(number))
             lobby.load(canvas)
     except (PolypaintError, LookupError) as error:
+        if isinstance(error, StoreError) and not isinstance(error, StoreDamaged):
+            raise  # it is not damaged, it only cannot be read now: nothing may be given up
         report.problems.append(f"drawing number {number}: {error}")
         return None
     try:
@@ -199,5 +201,5 @@ async def _replayed(
 def _founding(packet: bytes) -> LobbyRules:
     """What the first record of a lobby says. Raises PolypaintError."""
     if split(packet)[0][2] != LOBBY_CREATION.id:
-        raise StoreError("neither the store nor the journal has its beginning")
+        raise StoreDamaged("neither the store nor the journal has its beginning")
     return LobbyRules.of(LOBBY_CREATION.decode_object(packet))

@@ -90,6 +90,9 @@ class Settings(BaseSettings):
     address_accounts_max: int = Field(
         20, ge=1, description="New accounts of one address in an hour (not loopback)."
     )
+    address_guests_max: int = Field(
+        60, ge=0, description="New guests of one address in an hour (not loopback); 0: no guests."
+    )
     lobbies_max: int = Field(100_000, ge=1, description="Drawings that are kept.")
     account_lobbies_max: int = Field(
         1000, ge=1, description="Drawings of one account that are kept."

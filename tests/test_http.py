@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 import structlog
 from PIL import Image
+from starlette.requests import Request
 
 from polypaint import connect
 from polypaint.errors import StoreError
 from polypaint.net import http_protocol
 from polypaint.web import app as pages
-from polypaint.web import pictures, shell, static_files
+from polypaint.web import openapi, pictures, session_api, shell, static_files
 
 from .conftest import serving
 from .peers import Browser, Raw, basic, memory
@@ -341,13 +342,31 @@ ENDPOINTS = {
     "map_image": "/maps/ville.png",
     "no_websocket": "/ws/paint",
     "show": "/api/lobbies/d/canvas.png",
-    "replace": "/api/lobbies/d/canvas.png",
+    "replace": "PUT /api/lobbies/d/canvas.png",
+    "openapi": "/api/openapi.json",
+    "docs": "/api/docs",
+    "who": "/api/session",
+    "sign_in": "POST /api/session",
+    "sign_out": "DELETE /api/session",
+    "tokens": "/api/session/tokens",
+    "revoke_others": "DELETE /api/session/tokens",
+    "revoke": "DELETE /api/session/tokens/x",
+    "sign_up": "POST /api/accounts",
+    "guest": "POST /api/accounts/guest",
+    "keep": "PUT /api/account",
 }
-OWNERS = (pages.Pages, pictures.Pictures, shell.Shell, static_files.StaticFiles)
+OWNERS = (
+    pages.Pages,
+    pictures.Pictures,
+    shell.Shell,
+    static_files.StaticFiles,
+    openapi.Documents,
+    session_api.SessionApi,
+)
 
 
 async def test_a_mistake_in_an_endpoint_is_logged_and_ends_nothing_else(tmp_path, monkeypatch):
-    async def broken(self, request):
+    async def broken(self, request: Request) -> None:
         raise RuntimeError("injected: secret")
 
     for owner in OWNERS:
@@ -355,12 +374,14 @@ async def test_a_mistake_in_an_endpoint_is_logged_and_ends_nothing_else(tmp_path
             monkeypatch.setattr(owner, endpoint, broken)
     base = static_files.StaticFiles().base
     async with serving(tmp_path) as server:
-        asked = {route.endpoint.__name__ for route in pages.Pages(server).app([]).routes}
+        served = pages.Pages(server)
+        served.app([])
+        asked = {route.endpoint.__name__ for route in served.routes()}
         assert asked == {"broken"}, "an endpoint is not in this test"
         with structlog.testing.capture_logs() as logs, Browser(server.addresses["web"]) as one:
-            for endpoint, path in ENDPOINTS.items():
-                method = "PUT" if endpoint == "replace" else "GET"
-                path = path.replace("/static/{hash}", base)
+            for path in ENDPOINTS.values():
+                method, _, path = path.replace("/static/{hash}", base).rpartition(" ")
+                method = method or "GET"
                 one.send(f"{method} {path} HTTP/1.1\r\nContent-Length: 0\r\n\r\n".encode())
                 status, _, body = await asyncio.to_thread(one.answer)
                 assert (status, b"secret" in body) == (500, False)
@@ -400,7 +421,9 @@ async def test_readiness_says_what_is_missing(tmp_path):
 async def test_every_answer_says_how_it_may_be_kept(tmp_path):
     async with serving(tmp_path) as server:
         for path in (*ENDPOINTS.values(), "/nothing", "/" + "x" * 9000):
+            method, _, path = path.rpartition(" ")
             with Browser(server.addresses["web"]) as browser:
-                headers = (await asyncio.to_thread(browser.get(path).answer))[1]
+                browser.send(f"{method or 'GET'} {path} HTTP/1.1\r\n\r\n".encode())
+                headers = (await asyncio.to_thread(browser.answer))[1]
             assert headers["x-content-type-options"] == "nosniff", path
             assert headers["cache-control"]

@@ -13,7 +13,6 @@ Counterparts: `websocket.py`; `http.py`, which serves everything else on the sam
 
 import asyncio
 from typing import Final
-from urllib.parse import urlsplit
 
 import structlog
 from websockets.datastructures import Headers
@@ -33,6 +32,7 @@ from polypaint.net.connection import (
     Discard,
     peer_address,
 )
+from polypaint.net.credentials import credentials, may_come_from
 
 log = structlog.get_logger()
 
@@ -302,6 +302,8 @@ class WebSocketProtocol(asyncio.Protocol):
             self._flush()
             connection = WebSocketConnection(self._host, self._room, self._transport, self)
             if connection.open():
+                if connection.session is not None:
+                    connection.session.credentials = credentials(request.headers)
                 self._connection = connection
                 self._pinging = self._loop.call_later(PING_S, self._ping)
             else:
@@ -309,12 +311,10 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def _may_come_from(self, headers: Headers) -> bool:
         """A browser that says who somebody is for a page of another site is not believed."""
-        origin = headers.get("Origin")
-        if origin is None or ("Cookie" not in headers and "Authorization" not in headers):
+        if "Cookie" not in headers and "Authorization" not in headers:
             return True
-        if origin in self._host.origins:
-            return True
-        return urlsplit(origin).netloc.lower() == headers.get("Host", "").lower()
+        origin, host = headers.get("Origin"), headers.get("Host", "")
+        return may_come_from(origin, host, self._host.origins)
 
     def _frame(self, frame: Frame) -> None:
         connection = self._connection

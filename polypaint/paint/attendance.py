@@ -227,9 +227,13 @@ class Attendance:
         lobby = self._access.of_owner(values["Filename"], member.name)
         if self._context.read_only:
             self._replies.notice(member, FULL, now)
-            return
+        else:
+            self.protect(lobby, values["Protection"], values["Passcode"], now)
+
+    def protect(self, lobby: Lobby, protection: str, passcode: str, now: float) -> None:
+        """Have other rules of entry, and tell who is inside. Raises ProtocolError."""
         before = lobby.info
-        info = before.protected(values["Protection"], values["Passcode"])
+        info = before.protected(protection, passcode)
         lobby.change_info(info, self._context.date(now))
         self._channels.show_lobby(info.filename, info.sole_viewer)
         others = [m for name, m in lobby.members.items() if name != info.owner]
@@ -239,7 +243,7 @@ class Attendance:
         else:
             text = orjson.dumps(info.info_change_fields | {"Passcode": ""}).decode()
             date = self._context.date(now)
-            told = LOBBY_INFO_CHANGE.encode_reply(date, text, name=member.name_bytes)
+            told = LOBBY_INFO_CHANGE.encode_reply(date, text, name=info.owner.encode())
             for membership in others:
                 membership.member.send(told)
         if lobby.canvas is None:

@@ -39,7 +39,8 @@ class Directory:
         self._entries: dict[Lobby, bytes] = {}
         """The least recently active first; empty when it has to be made anew."""
         self._hidden_of: Counter[str] = Counter()
-        self._hidden: set[Lobby] = set()
+        self._hidden: dict[Lobby, str] = {}
+        """Those that only their owners see, and who these were when they were listed."""
         self._text = b""
 
     # ------------------------------------------------------------ what there is
@@ -65,6 +66,16 @@ class Directory:
             self._owned[lobby.info.owner] -= 1
         return lobby
 
+    def rename(self, lobby: Lobby, filename: str) -> None:
+        """A lobby has another name from now on, which nobody else's has."""
+        del self.lobbies[lobby.info.filename]
+        self.lobbies[filename] = lobby
+
+    def hand_over(self, before: str, after: str) -> list[Lobby]:
+        """One account's lobbies are another's from now on; these are they."""
+        self._owned[after] += self._owned.pop(before, 0)
+        return [lobby for lobby in self.lobbies.values() if lobby.info.owner == before]
+
     def owned_by(self, name: str) -> int:
         """How many drawings this account has."""
         return self._owned[name]
@@ -86,14 +97,14 @@ class Directory:
         self._text = b""
         self._entries.pop(lobby, None)
         if lobby in self._hidden:
-            self._hidden.discard(lobby)
-            self._hidden_of[lobby.info.owner] -= 1
-            if not self._hidden_of[lobby.info.owner]:
-                del self._hidden_of[lobby.info.owner]
+            owner = self._hidden.pop(lobby)
+            self._hidden_of[owner] -= 1
+            if not self._hidden_of[owner]:
+                del self._hidden_of[owner]
         if lobby.members:
             self._entries[lobby] = b""
             if self._hide_private and lobby.info.protection == "private":
-                self._hidden.add(lobby)
+                self._hidden[lobby] = lobby.info.owner
                 self._hidden_of[lobby.info.owner] += 1
 
     def touched(self, lobby: Lobby) -> None:

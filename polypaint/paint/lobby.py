@@ -10,6 +10,7 @@ Protocol: docs/protocol.md, sections 5, 6, 9.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from enum import Enum, auto
 from typing import Final, Protocol
 
@@ -215,7 +216,8 @@ class Lobby:
                 self.keeping = Keeping.REMOVED
             elif packet[2] == LOBBY_INFO_CHANGE.id:
                 values = LOBBY_INFO_CHANGE.decode_object(packet)
-                self.info = self.info.protected(values["Protection"], values["Passcode"])
+                info = self.info.protected(values["Protection"], values["Passcode"])
+                self.info = replace(info, filename=values["Filename"], owner=values["Owner"])
             else:
                 self.loaded.replay(packet)
 

@@ -31,12 +31,16 @@ class LobbyRules:
     @classmethod
     def of(cls, values: dict[str, str]) -> "LobbyRules":
         """From the five keys of LOBBY_CREATION. Raises ProtocolError."""
-        info = cls(*(values[key] for key in packets.LOBBY_KEYS))
-        if not is_clean(info.filename, FILENAME_BYTES_MAX) or ";" in info.filename:
-            raise ProtocolError(f"Filename is not 1-{FILENAME_BYTES_MAX} bytes of plain text")
+        info = cls(*(values[key] for key in packets.LOBBY_KEYS)).called(values["Filename"])
         if not 0 < len(info.mode.encode()) <= MODE_BYTES_MAX:
             raise ProtocolError(f"Mode is not 1-{MODE_BYTES_MAX} bytes")
         return info.protected(info.protection, info.passcode)
+
+    def called(self, filename: str) -> "LobbyRules":
+        """The same under another name. Raises ProtocolError."""
+        if not is_clean(filename, FILENAME_BYTES_MAX) or ";" in filename:
+            raise ProtocolError(f"Filename is not 1-{FILENAME_BYTES_MAX} bytes of plain text")
+        return replace(self, filename=filename)
 
     def protected(self, protection: str, passcode: str) -> "LobbyRules":
         """The same under another protection. Raises ProtocolError."""

@@ -35,6 +35,7 @@ from polypaint.paint.late_join import LateJoin
 from polypaint.paint.lobby import Lobby
 from polypaint.paint.lobby_rules import LobbyRules
 from polypaint.paint.member import Member, MemberKey, Membership
+from polypaint.paint.owners import Owners
 from polypaint.paint.replays import Replays
 from polypaint.paint.replies import Replies
 from polypaint.paint.session import PaintSession
@@ -118,6 +119,15 @@ class PaintService(Service):
             replies,
         )
         self.game_lobbies = GameLobbies(context, self.directory, self.attendance, self.checkpoints)
+        self.owners = Owners(
+            context,
+            self.directory,
+            self.access,
+            self.attendance,
+            self.checkpoints,
+            self.channels,
+            self.game_lobbies,
+        )
         self._replies = replies
         self._bind()
 

@@ -8,6 +8,7 @@ sessions.
 """
 
 import asyncio
+import random
 import secrets
 from collections import Counter
 from collections.abc import Callable
@@ -18,7 +19,8 @@ import structlog
 
 from polypaint.engine.effects import ACCOUNT_CREATED, ACCOUNT_REFUSED, NAME_TAKEN
 from polypaint.engine.quota import Quota
-from polypaint.errors import StoreError
+from polypaint.errors import Refused, StoreError
+from polypaint.identity import guests
 from polypaint.identity.accounts import is_name, is_password
 from polypaint.identity.admission import Admission, Attempt, origin
 from polypaint.identity.names import problem, skeleton
@@ -61,12 +63,18 @@ class Logins:
         self._lines = Quota(*LINES)
         most = settings.address_accounts_max
         self._new = Quota(most / HOUR_S, most)
+        self.guests_max = settings.address_guests_max
+        self._new_guests = Quota(self.guests_max / HOUR_S, self.guests_max)
+        self._guests: set[str] = set()
+        self._random = random.SystemRandom()
 
     async def start(self) -> None:
         """Learn which accounts there are, and the key of tickets. Raises StoreError."""
         highest = self._rounds
         for account in await self._store.accounts():
             self._looks.add(hash(skeleton(account.name)))
+            if account.password_hash == guests.NO_PASSWORD:
+                self._guests.add(account.name)
             highest = max(highest, rounds_of(account.password_hash))
         kept = await self._store.read_one(KIND, KEY)
         key = bytes.fromhex(orjson.loads(kept)) if kept else secrets.token_bytes(KEY_BYTES)
@@ -119,7 +127,8 @@ class Logins:
                 if limited:
                     return None
                 hashed = await self._store.password_hash(name)  # somebody was faster, perhaps
-            ok = await self._passwords.check(password, hashed)
+            known = None if hashed == guests.NO_PASSWORD else hashed
+            ok = await self._passwords.check(password, known)
             self._note("accepted" if ok else "failed", name, address)
             if ok and hashed and rounds_of(hashed) != self._rounds:
                 rehash = self._rehash(name, password, hashed)
@@ -185,6 +194,45 @@ class Logins:
         if added:
             self._note("created", name, address)
         return (ACCOUNT_CREATED if added else NAME_TAKEN), False
+
+    # ------------------------------------------------------------ guests
+    def is_guest(self, name: str) -> bool:
+        """Is this an account without a password?"""
+        return name in self._guests
+
+    async def create_guest(self, address: str) -> str:
+        """Make an account with a made-up name and no password. Raises Refused, StoreError."""
+        if not self.guests_max:
+            raise Refused("There are no guests here: sign in, or make an account.")
+        where = origin(address)
+        if where and self._new_guests.take(where, self._loop.time()) is None:
+            self._note("refused", "guest", address, reason="too many guests of this address")
+            raise Refused("Too many guests have come from your address; try again later.")
+        for tries in range(guests.TRIES_MAX):
+            name = guests.made_up(self._random, tries)
+            looks = hash(skeleton(name))
+            if looks in self._looks:
+                continue
+            self._looks.add(looks)
+            if await self._store.add_account(name, guests.NO_PASSWORD, self._utc()):
+                self._guests.add(name)
+                self._note("created", name, address)
+                return name
+        raise Refused("No name could be found for a guest; try again.")
+
+    async def set_first_password(self, name: str, password: str, address: str) -> int:
+        """Give a guest a password: ACCOUNT_CREATED or ACCOUNT_REFUSED; see `create`."""
+        if name not in self._guests or not is_password(password) or password.startswith(PREFIX):
+            return ACCOUNT_REFUSED
+        attempt = await self._flush_set(origin(address), name, _always)
+        if attempt is None:
+            return ACCOUNT_REFUSED
+        try:
+            await self._store.set_password(name, await self._passwords.hash(password))
+        finally:
+            self._done(attempt, None)
+        self._guests.discard(name)
+        return ACCOUNT_CREATED
 
     # ------------------------------------------------------------ taking turns
     async def _flush_set(

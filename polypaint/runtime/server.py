@@ -33,6 +33,7 @@ from polypaint.runtime.password_hasher import PasswordHasher
 from polypaint.runtime.ports import MachineClock, Ports, Threads
 from polypaint.runtime.runtime import Runtime
 from polypaint.runtime.services import SERVICES, Companion, Domain, MakeService
+from polypaint.runtime.sessions import Sessions
 from polypaint.settings import Settings
 from polypaint.store.folder import DataFolder
 from polypaint.tanks.moderation import Words
@@ -65,6 +66,8 @@ class Server(Runtime):
         memory_max = memory_ceiling(settings.memory_max)
         domain = Domain(words(settings.words), installed(), memory_max, services=services)
         super().__init__(settings, ports, domain)
+        self.sessions = Sessions(self.store, self.logins, self.supervisor)
+        self.effect_runner.account_of = self.sessions.account_of
         self._loop.set_exception_handler(self.supervisor.loop_error)
         self.registry = CollectorRegistry()
         self.addresses: dict[str, Any] = {}
@@ -78,6 +81,7 @@ class Server(Runtime):
     async def start(self) -> None:
         """Recover what the last run left, then listen. Raises StoreError, SettingsError."""
         await self.recover()
+        await self.sessions.start()
         with contextlib.suppress(StoreFull):
             self.journal.fill_reserve()
         await self._listen()
@@ -149,6 +153,7 @@ class Server(Runtime):
             await companion.close()
         for listener in self._listeners:
             listener.close()
+        self.sessions.close()
         await super().stop()
         await self._folder.close()
         if self.settings.ready_file is not None:

@@ -8,12 +8,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
 from itertools import islice
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -28,9 +27,15 @@ from polypaint.net.http_protocol import HttpProtocol, HttpServer
 from polypaint.net.websocket import WebSockets
 from polypaint.tanks.maps import MAPS, Map
 from polypaint.web import pictures
-from polypaint.web.auth import caller
+from polypaint.web.auth import Callers
+from polypaint.web.guard import Guard
+from polypaint.web.openapi import Documents, application
+from polypaint.web.session_api import SessionApi
 from polypaint.web.shell import Shell
 from polypaint.web.static_files import StaticFiles
+
+if TYPE_CHECKING:
+    from polypaint.runtime.sessions import Sessions
 
 COUNTED: Final = {
     "requests": "HTTP requests answered.",
@@ -72,7 +77,9 @@ class AppServices(pictures.AppServices, Protocol):
     """What the pages need of the server: `server.Server`."""
 
     registry: CollectorRegistry
+    origins: frozenset[str]
     ready: bool
+    sessions: "Sessions"
     stopping: bool
 
     @property
@@ -92,45 +99,52 @@ class Pages:
     """Every HTTP endpoint."""
 
     def __init__(self, services: AppServices) -> None:
-        self.pictures = pictures.Pictures(services)
+        callers = Callers(services.effect_runner, services.sessions)
+        self.pictures = pictures.Pictures(services, callers)
+        self._sessions = SessionApi(services, callers)
+        self._callers = callers
         self._services = services
         self._static = StaticFiles()
-        self._shell = Shell(services, self._static, self._caller)
+        self._shell = Shell(services, self._static, callers.name)
         self._maps: dict[tuple[str, Callable[[Map], bytes]], bytes] = {}
         self._questions = asyncio.Semaphore(QUESTIONS_MAX)
+        self._routes: list[Any] = []
         self._kept: dict[str, tuple[float, Response]] = {}
 
-    def app(self, endpoints: Iterable[str], routes: Iterable[BaseRoute] = ()) -> Starlette:
+    def app(self, endpoints: Iterable[str], more: Iterable[BaseRoute] = ()) -> Guard:
         """The ASGI application. endpoints: names of those that have a WebSocket.
 
-        routes: what else there is, of single services.
+        more: what else there is, of single services.
         """
         self._websockets = [f"/ws/{name}" for name in endpoints]
         canvas = "/api/lobbies/{name:path}/canvas.{kind}"
-        return Starlette(
-            routes=[
-                *self._shell.routes(),
-                Route(self._static.base + "/{path:path}", self._static.serve),
-                Route("/api", self.index),
-                Route("/healthz", self.healthz),
-                Route("/readyz", self.readyz),
-                Route("/metrics", self.metrics),
-                Route("/api/lobbies", self.lobbies),
-                Route("/api/matches", self.open_matches),
-                Route("/api/players", self.ranking),
-                Route("/maps/{name}-mask.png", self.map_mask),
-                Route("/maps/{name}.png", self.map_image),
-                Route("/api/players/{name:path}", self.player),
-                Route(canvas, self.pictures.show, methods=["GET"]),
-                Route(canvas, self.pictures.replace, methods=["PUT"]),
-                Route("/ws/{name:path}", self.no_websocket),
-                *routes,
-            ],
-            exception_handlers={404: self._shell.not_found},
-        )
+        routes: list[BaseRoute] = [
+            *self._shell.routes(),
+            Route(self._static.base + "/{path:path}", self._static.serve),
+            Route("/api", self.index),
+            Route("/healthz", self.healthz),
+            Route("/readyz", self.readyz),
+            Route("/metrics", self.metrics),
+            Route("/api/lobbies", self.lobbies),
+            Route("/api/matches", self.open_matches),
+            Route("/api/players", self.ranking),
+            Route("/maps/{name}-mask.png", self.map_mask),
+            Route("/maps/{name}.png", self.map_image),
+            Route("/api/players/{name:path}", self.player),
+            Route(canvas, self.pictures.show, methods=["GET"]),
+            Route(canvas, self.pictures.replace, methods=["PUT"]),
+            Route("/ws/{name:path}", self.no_websocket),
+            *more,
+        ]
+        documents = Documents(self._static)
+        routers = [self._sessions.router()]
+        app = application(routes, routers, documents, self._shell.not_found)
+        self._routes = [*routes, *documents.routes(), *(x for r in routers for x in r.routes)]
+        return Guard(app, self._services.origins)
 
-    async def _caller(self, request: Request) -> str:
-        return await caller(request, self._services.effect_runner)
+    def routes(self) -> Iterable[Any]:
+        """Every endpoint of `app`."""
+        return self._routes
 
     async def index(self, _request: Request) -> Response:
         """What stands where."""
@@ -138,6 +152,8 @@ class Pages:
             {
                 "server": "polypaint-fast",
                 "page": "/",
+                "documents": ["/api/docs", "/api/openapi.json"],
+                "session": "/api/session",
                 "websocket": self._websockets,
                 "maps": [f"/maps/{name}.png" for name in MAPS],
                 "lobbies": "/api/lobbies",
@@ -198,7 +214,7 @@ class Pages:
         A private one is shown to its owner; who is at a drawing, to accounts that may enter it;
         a passcode, to nobody.
         """
-        name = await self._caller(request)
+        name = await self._callers.name(request)
         if name:
             return self._listing(name)
 

@@ -1,25 +1,36 @@
-"""Who asks over HTTP: accounts (HTTP Basic), and passcodes, which cannot be guessed fast.
+"""Who asks over HTTP: accounts, and passcodes, which cannot be guessed fast.
 
-Counterparts: `http.py` and `pictures.py` ask; `runtime/effect_runner.py` checks passwords, for all
-protocols in the same queue.
+Counterparts: the endpoints ask; `runtime/sessions.py` has the tokens; `runtime/effect_runner.py`
+checks passwords, for all protocols in the same queue.
 """
 
 import base64
 import binascii
 import math
 from collections import OrderedDict
-from typing import Final, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from polypaint.engine.budget import Bucket
+from polypaint.identity.tokens import Token
+from polypaint.net.credentials import bearer, cookie
+
+if TYPE_CHECKING:
+    from polypaint.runtime.sessions import Sessions
 
 GUESSES_RATE: Final = 0.5
 GUESSES_BURST: Final = 10.0
 """Wrong passcodes from one address: a second, and at once."""
 ADDRESSES_MAX: Final = 10_000
-CHALLENGE: Final = {"WWW-Authenticate": 'Basic realm="polypaint", charset="UTF-8"'}
+BEARER: Final = {"WWW-Authenticate": 'Bearer realm="polypaint"'}
+"""What a page is answered: browsers ask people for a password when they are sent the other one."""
+LATER: Final = {"Retry-After": "5"}
+CHALLENGE: Final = {
+    "WWW-Authenticate": 'Basic realm="polypaint", charset="UTF-8", Bearer realm="polypaint"'
+}
 
 
 class Accounts(Protocol):
@@ -29,29 +40,60 @@ class Accounts(Protocol):
         """Is this the account's password? None: the store does not answer."""
 
 
-async def caller(request: Request, accounts: Accounts) -> str:
-    """The account that asks; empty when the request names none.
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks. name: empty for nobody. token: that has said so, unless it was a password."""
 
-    Raises HTTPException for a name that is not proven: nobody is taken for a stranger silently.
-    """
-    given = request.headers.get("authorization")
-    if given is None:
-        return ""
-    scheme, _, encoded = given.partition(" ")
-    if scheme.lower() != "basic":
-        raise HTTPException(401, "Accounts log in with HTTP Basic here.", CHALLENGE)
-    try:
-        name, colon, password = base64.b64decode(encoded, validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
-        colon = ""
-    if not colon:
-        raise HTTPException(401, "This is no name and password of HTTP Basic.", CHALLENGE)
-    right = await accounts.authenticated(name, password, address_of(request))
-    if right is None:
-        raise HTTPException(503, "The store does not answer; try again later.")
-    if not right:
-        raise HTTPException(401, "Wrong name or password.", CHALLENGE)
-    return name
+    name: str
+    token: Token | None = None
+
+
+class Callers:
+    """Finds out who asks: a token, a session's cookie, or a name and a password."""
+
+    def __init__(self, accounts: Accounts, sessions: "Sessions") -> None:
+        self._accounts = accounts
+        self._sessions = sessions
+
+    async def identify(self, request: Request) -> Caller:
+        """Who asks.
+
+        Raises HTTPException for a name that is not proven: nobody is taken for a stranger
+        silently. A cookie that has expired is none: nobody chose to send it.
+        """
+        scheme = request.headers.get("authorization", "").partition(" ")[0].lower()
+        if scheme == "bearer":
+            token = self._sessions.find(bearer(request.headers))
+            if token is None:
+                raise HTTPException(401, "This token does not count (any more).", CHALLENGE)
+            return Caller(token.name, token)
+        if scheme:
+            return Caller(await self._by_password(request))
+        token = self._sessions.find(cookie(request.headers))
+        return Caller("") if token is None else Caller(token.name, token)
+
+    async def name(self, request: Request) -> str:
+        """The account that asks; empty for nobody. Raises as `identify` does."""
+        return (await self.identify(request)).name
+
+    async def _by_password(self, request: Request) -> str:
+        scheme, _, encoded = request.headers["authorization"].partition(" ")
+        if scheme.lower() != "basic":
+            raise HTTPException(401, "Log in with HTTP Basic or a bearer token.", CHALLENGE)
+        try:
+            name, colon, password = (
+                base64.b64decode(encoded, validate=True).decode().partition(":")
+            )
+        except (binascii.Error, UnicodeDecodeError):
+            colon = ""
+        if not colon:
+            raise HTTPException(401, "This is no name and password of HTTP Basic.", CHALLENGE)
+        right = await self._accounts.authenticated(name, password, address_of(request))
+        if right is None:
+            raise HTTPException(503, "Logins take too long just now; try again later.", LATER)
+        if not right:
+            raise HTTPException(401, "Wrong name or password.", CHALLENGE)
+        return name
 
 
 def address_of(request: Request) -> str:

@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 import structlog
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from polypaint.engine.context import Context
@@ -25,7 +25,8 @@ from polypaint.paint import render as picture
 from polypaint.paint.lobby import Lobby
 from polypaint.paint.pixels import Pixels
 from polypaint.paint.service import PaintService
-from polypaint.web.auth import Accounts, Guesses, address_of, caller
+from polypaint.web.auth import Accounts, Callers, Guesses, address_of
+from polypaint.web.problems import problem_response
 from polypaint.web.renderer import Loaded, NotRendered, Renderer
 
 log = structlog.get_logger()
@@ -175,7 +176,8 @@ class Shelf:
 class Pictures:
     """The endpoints of one drawing's picture."""
 
-    def __init__(self, services: AppServices) -> None:
+    def __init__(self, services: AppServices, callers: Callers) -> None:
+        self._callers = callers
         self.renderer = Renderer()
         self.guesses = Guesses()
         self._services = services
@@ -193,7 +195,7 @@ class Pictures:
     # ------------------------------------------------------------ out
     async def show(self, request: Request) -> Response:
         """A lobby's canvas as a file, for those who may enter it."""
-        name = await caller(request, self._services.effect_runner)
+        name = await self._callers.name(request)
         kind = request.path_params["kind"]
         lobby = self._services.paint.lobbies.get(request.path_params["name"])
         passcode = request.headers.get("x-passcode") or request.query_params.get("passcode", "")
@@ -262,14 +264,14 @@ class Pictures:
     async def replace(self, request: Request) -> Response:
         """A client that was asked (UPDATE_DATABASE) brings its picture."""
         services = self._services
-        name = await caller(request, services.effect_runner)
+        name = await self._callers.name(request)
         lobby = services.paint.lobbies.get(request.path_params["name"])
         if request.path_params["kind"] != "png" or lobby is None or name not in lobby.members:
             return _missing()
         try:
             size = self._expected(request, lobby, name)
         except Refused as error:
-            return PlainTextResponse(f"{error}\n", 409)
+            return problem_response(409, str(error))
         self._uploads[lobby] = size
         try:
             async with asyncio.timeout(BODY_S):
@@ -280,9 +282,9 @@ class Pictures:
             pixels = await services.effect_runner.renderer.run(_decoded, data, length, width)
             services.paint.picture(lobby, name, pixels, services.now())
         except TimeoutError:
-            return PlainTextResponse(f"No picture within {BODY_S:g} s.\n", 408)
+            return problem_response(408, f"No picture within {BODY_S:g} s.")
         except (ProtocolError, Refused) as error:
-            return PlainTextResponse(f"{error}\n", 409 if isinstance(error, Refused) else 400)
+            return problem_response(409 if isinstance(error, Refused) else 400, str(error))
         finally:
             del self._uploads[lobby]
         services.run_effects()
@@ -365,4 +367,4 @@ def _decoded(parts: list[bytes], length: int, width: int) -> Pixels:
 
 def _missing() -> Response:
     """The same answer for what does not exist and what one may not see."""
-    return PlainTextResponse("There is no such drawing, or it is not for you.\n", 404)
+    return problem_response(404, "There is no such drawing, or it is not for you.")

@@ -103,9 +103,10 @@ class Shell:
 
     async def not_found(self, request: Request, error: Exception) -> Response:
         """Answer where there is no route: browsers get the page, programs a line of text."""
-        if request.method in ("GET", "HEAD") and "text/html" in request.headers.get("accept", ""):
+        missing = isinstance(error, HTTPException) and error.status_code == 404
+        if missing and "text/html" in request.headers.get("accept", ""):
             return self._shell(request, 404)
-        return plain_error(request, error)
+        return await plain_error(request, error)
 
     def _shell(self, request: Request, status: int) -> Response:
         headers = dict(HEADERS)
@@ -121,7 +122,7 @@ def _is_trustworthy(request: Request) -> bool:
     return scheme == "https" or host.startswith(LOOPBACK)
 
 
-def plain_error(_request: Request, error: Exception) -> Response:
+async def plain_error(_request: Request, error: Exception) -> Response:
     """An HTTPException as a line of text."""
     if not isinstance(error, HTTPException):
         raise error

@@ -24,7 +24,7 @@ from polypaint.store.folder import DataFolder, to_look_at
 from polypaint.store.mongo import MongoStore
 
 from .data.make import content
-from .test_session import stroke
+from .painting import stroke
 from .world import World
 
 DATA = Path(__file__).parent / "data"

@@ -26,7 +26,7 @@ from polypaint.store.sqlite_journal import SqliteJournal
 from polypaint.store.sqlite_store import SqliteStore
 from polypaint.store.wal import Scan, scan
 
-from .test_session import stroke
+from .painting import stroke
 from .world import World
 
 INFO = LobbyRules("d", "ada", "stroke", "protected", "x")

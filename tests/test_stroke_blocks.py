@@ -77,6 +77,10 @@ def agree(strokes: Strokes, model: Model) -> None:
     assert list(strokes) == strokes[:] == strokes.all() == model.packets
     assert len(strokes) == len(model.packets)
     assert strokes.size == sum(map(len, model.packets))
+    kept = [b for b in strokes._blocks if b.joined_at == b.start]
+    assert strokes.unjoined == strokes.size - sum(len(piece) for b in kept for piece in b.joined)
+    assert strokes.held == sum(holder is not None for holder in model.holders)
+    assert strokes.all_held_cost == sum(map(strokes.held_cost, strokes.holders()))
     assert [strokes.holder(at) for at in range(len(strokes))] == model.holders
     assert set(strokes.holders()) == set(model.holders) - {None}
     for author in "ab":

@@ -32,11 +32,13 @@ class Block:
 
     start: position of the first; size: their bytes; holders: for each who holds it, None when
     nobody holds any; held: how many are held. joined: see `Strokes.joined`: pieces of the first
-    joined_count strokes, made when the block began at joined_at.
+    joined_count strokes, of joined_bytes, made when the block began at joined_at. unjoined: bytes
+    of which there is no piece that holds, as `Strokes.unjoined` has counted them.
     """
 
     __slots__ = (
-        "held", "holders", "joined", "joined_at", "joined_count", "packets", "size", "start",
+        "held", "holders", "joined", "joined_at", "joined_bytes", "joined_count", "packets",
+        "size", "start", "unjoined",
     )  # fmt: skip
 
     def __init__(self, packets: list[bytes], size: int, start: int) -> None:
@@ -47,26 +49,27 @@ class Block:
         self.held = 0
         self.joined: list[bytes] = []
         self.joined_count = 0
+        self.joined_bytes = 0
         self.joined_at = start
-
-    @property
-    def unjoined(self) -> int:
-        """Bytes of which there is no piece."""
-        if self.joined_at != self.start:
-            return self.size
-        if self.joined_count == len(self.packets):
-            return 0
-        return self.size - sum(map(len, self.joined))
+        self.unjoined = 0
 
 
 class Strokes(Sequence[bytes]):
-    """See the module. size: bytes of all strokes; joined_size: of what `joined` has kept."""
+    """See the module.
+
+    size: bytes of all strokes; joined_size: of what `joined` has kept; unjoined: of what it would
+    have to make; held: how many strokes are held.
+    """
 
     def __init__(self, packets: Sequence[bytes] = ()) -> None:
         self._blocks: list[Block] = []
         self._starts: list[int] = []
         self._count = 0
         self._held: dict[str, dict[Block, int]] = {}
+        self._held_blocks = 0
+        """How many pairs there are of somebody and a block in which they hold something."""
+        self.held = 0
+        self.unjoined = 0
         self.size = 0
         self.joined_size = 0
         for at in range(0, len(packets), BLOCK_STROKES):
@@ -132,6 +135,8 @@ class Strokes(Sequence[bytes]):
             self._starts.append(self._count)
         block.packets += packets
         block.size += size
+        block.unjoined += size
+        self.unjoined += size
         if block.holders is not None:
             block.holders += [None] * len(packets)
         self._count += len(packets)
@@ -203,6 +208,7 @@ class Strokes(Sequence[bytes]):
         self._held = {}
         self._starts = []
         self._count = self.size = self.joined_size = 0
+        self._held_blocks = self.held = self.unjoined = 0
         while self._blocks:
             self._blocks.pop()
 
@@ -215,17 +221,26 @@ class Strokes(Sequence[bytes]):
             self._append_block(packets[:half])
             self._append_block(packets[half:])
             return
-        self._blocks.append(Block(packets, size, self._count))
+        block = Block(packets, size, self._count)
+        self._blocks.append(block)
+        self._count_unjoined(block)
         self._starts.append(self._count)
         self._count += len(packets)
         self.size += size
 
     def _changed(self, block: Block) -> None:
         """What was made of it does not hold any more; what is appended changes nothing of it."""
-        self.joined_size -= sum(map(len, block.joined))
+        self.joined_size -= block.joined_bytes
         block.joined = []
-        block.joined_count = 0
+        block.joined_count = block.joined_bytes = 0
         block.joined_at = block.start
+        self._count_unjoined(block)
+
+    def _count_unjoined(self, block: Block) -> None:
+        """Something of this block is new, or is made, or it has moved."""
+        held = block.joined_bytes if block.joined_at == block.start else 0
+        self.unjoined += block.size - held - block.unjoined
+        block.unjoined = block.size - held
 
     def _renumber(self, number: int) -> None:
         """Blocks from this one on have moved."""
@@ -236,7 +251,9 @@ class Strokes(Sequence[bytes]):
             start = before.start + len(before.packets)
         for at in range(number, len(self._blocks)):
             block = self._blocks[at]
-            block.start = self._starts[at] = start
+            if block.start != start:
+                block.start = self._starts[at] = start
+                self._count_unjoined(block)
             start += len(block.packets)
 
     def _split(self, number: int) -> None:
@@ -249,6 +266,8 @@ class Strokes(Sequence[bytes]):
         upper = Block(block.packets[half:], size, block.start + half)
         del block.packets[half:]
         block.size -= size
+        self._count_unjoined(block)
+        self._count_unjoined(upper)
         if block.holders is not None:
             holders, block.holders = block.holders, block.holders[:half]
             upper.holders = holders[half:]
@@ -287,6 +306,7 @@ class Strokes(Sequence[bytes]):
                 self._count_held(lower, author, 1)
         lower.packets += upper.packets
         lower.size += upper.size
+        upper.packets, upper.size = [], 0
         self._changed(lower)
         self._changed(upper)
 
@@ -318,8 +338,11 @@ class Strokes(Sequence[bytes]):
 
     def _count_held(self, block: Block, author: str, change: int) -> None:
         blocks = self._held.setdefault(author, {})
+        self._held_blocks += block not in blocks
+        self.held += change
         blocks[block] = blocks.get(block, 0) + change
         if not blocks[block]:
+            self._held_blocks -= 1
             del blocks[block]
             if not blocks:
                 del self._held[author]
@@ -360,7 +383,12 @@ class Strokes(Sequence[bytes]):
         blocks = self._held.get(author)
         if not blocks:
             return 0
-        return len(blocks) * BLOCK_STROKES * STROKE_NS + sum(blocks.values()) * INDEX_NS
+        return _held_cost(len(blocks), sum(blocks.values()))
+
+    @property
+    def all_held_cost(self) -> int:
+        """The same for everybody who holds something."""
+        return _held_cost(self._held_blocks, self.held)
 
     # ------------------------------------------------------------ what a newcomer is sent
     def joined(self, type_id: int) -> list[bytes]:
@@ -385,17 +413,18 @@ class Strokes(Sequence[bytes]):
         rest = block.packets[done:] if done else block.packets
         block.joined += _codec.numbered(rest, type_id, 1 << 62, block.start + done)
         block.joined_count = len(block.packets)
+        block.joined_bytes += len(block.joined[-1])
         self.joined_size += len(block.joined[-1])
+        self._count_unjoined(block)
 
     def forget_joined(self) -> None:
         """Give back the memory of what `joined` has kept."""
         for block in self._blocks:
             self._changed(block)
 
-    @property
-    def unjoined(self) -> int:
-        """Bytes that `joined` would have to make."""
-        return sum(block.unjoined for block in self._blocks)
+
+def _held_cost(blocks: int, held: int) -> int:
+    return blocks * BLOCK_STROKES * STROKE_NS + held * INDEX_NS
 
 
 def _start(block: Any) -> int:

@@ -144,14 +144,13 @@ class StrokeCanvas:
     @property
     def size_cost(self) -> int:
         """See `canvas.Canvas.size_cost`."""
-        held = sum(map(self.strokes.held_cost, self.strokes.holders()))
-        return STROKE_NS * len(self.strokes) + held
+        return STROKE_NS * len(self.strokes) + self.strokes.all_held_cost
 
     @property
     def snapshot_cost(self) -> int:
         """See `canvas.Canvas.snapshot_cost`: what is joined already is not joined again."""
-        held = sum(map(self.strokes.held_cost, self.strokes.holders()))
-        return self.strokes.unjoined + BLOCK_NS * self.strokes.blocks + held
+        strokes = self.strokes
+        return strokes.unjoined + BLOCK_NS * strokes.blocks + strokes.all_held_cost
 
     @property
     def free_cost(self) -> int:

@@ -92,3 +92,9 @@ def pytest_asyncio_loop_factories(config, item):
 
 
 os.environ.pop("POLYPAINT_DATA", None)
+
+
+@pytest.fixture
+def world() -> World:
+    """A whole server in virtual time."""
+    return World()

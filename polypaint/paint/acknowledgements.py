@@ -28,6 +28,10 @@ class Acknowledgements:
         self._waiting: dict[int, tuple[int, bytes]] = {}
         """Of packets that are handled later: their numbers, by the object."""
 
+    def go_on_from(self, count: int) -> None:
+        """A client has come back: this was the number of its last packet that came."""
+        self.count = count
+
     def arrived(self) -> None:
         """A drawing packet has come."""
         self.count = _after(self.count)

@@ -67,7 +67,7 @@ def greet(session: "PaintSession", own: Extension, status: int, now: float) -> N
     handled = -1
     if status == ACCEPTED:
         handled = session.commands.handled.count(session.name, own.client, now)
-        own.answers.count = max(0, handled)
+        own.answers.go_on_from(max(0, handled))
     session.send(greeting(session.context.date(now), status, session.name, handled))
 
 

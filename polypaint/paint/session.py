@@ -122,8 +122,8 @@ class PaintSession(Session):
             if inbox[at][2] == ADD_STROKE:
                 taken = self.commands.add_strokes(membership, inbox, at, now)
                 if taken:
-                    self._drew(membership)
                     if self.extension is not None:
+                        self._drew(membership)
                         lobby, date = membership.lobby, self.context.date(now)
                         first = lobby.stroke_count - taken
                         self.extension.answers.taken(taken, lobby.seq, first, date)

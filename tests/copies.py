@@ -45,9 +45,9 @@ class Copy:
             self.peer.create(self._filename, self.canvas.mode.value)
         self.read()
 
-    def draw(self, kind: Packet, *values: Any) -> None:
+    def draw(self, kind: Packet, *values: Any, date: int = DATE) -> None:
         """Send a drawing packet."""
-        packet = kind.encode_request(DATE, self.name.encode(), *values)
+        packet = kind.encode_request(date, self.name.encode(), *values)
         self._number += 1
         self._pending.append((self._number, packet))
         self.peer.send_bytes(packet)

@@ -22,14 +22,17 @@ KINDS = {
     24: ("empty",), 25: (FILL,), 26: ("empty",), 27: ("empty",), 29: ("empty",), 30: ("text",),
     31: ("text1",), 33: ("sides",), 128: ("whole", 3, (1, 0, 0), None, 0), 129: ("one",),
     132: ("pointer",), 133: ("ink",), 134: ("whole", 1, (0,), (1,), None),
+    137: ("whole", 1, (0,), (1,), None),
+    138: ("empty",), 139: ("empty",),
 }  # fmt: skip
 REPLIES = {
-    **{i: k for i, k in KINDS.items() if i not in (7, 8, 9, 27, 134)},
+    **{i: k for i, k in KINDS.items() if i not in (7, 8, 9, 27, 134, 137, 138, 139)},
     3: ("status",), 4: ("status",), 5: ("text1",), 6: ("status",), 11: ("text1",),
     28: ("status",), 30: ("status",), 32: ("text1",),
     128: ("whole", 3, (0, 1, -1), (4, None, None), 0), 129: ("text1",),
     130: ("whole", 1, (0,), (1,), 1), 131: ("whole", 1, (0,), (1,), 1),
     135: ("accepted",), 136: ("whole", 1, (0,), (0x7FFFFF,), 1),
+    140: ("whole", 2, (0, 0), (1, 1), 0), 141: ("whole", 2, (0, 0), (1, 1), None),
 }  # fmt: skip
 
 

@@ -11,7 +11,7 @@ the machine, `paint/replays.py` gives back what is least needed.
 from collections.abc import Iterable
 from typing import Final, Literal, TypeAlias, get_args
 
-Kind: TypeAlias = Literal["canvases", "selections", "snapshots", "held"]
+Kind: TypeAlias = Literal["canvases", "selections", "snapshots", "held", "undo"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 UNLIMITED: Final = 1 << 62
 SMALL: Final = 1 / 64

@@ -181,6 +181,8 @@ class Attendance:
         self._channels.enter_lobby(member, lobby.info.filename)
         owner = member.name == lobby.info.owner
         lobby.presence.came(member, owner, self._context.date(now))
+        if member.extended:
+            lobby.when_free(partial(lobby.can_undo, member.name), now)
         if self._context.read_only:
             self._replies.freeze(member, True, now)
         return membership
@@ -197,6 +199,10 @@ class Attendance:
         lobby.remove_member(membership)
         member.unsubscribe()
         lobby.presence.went(member, self._context.date(now))
+        if lobby.undo is not None and member.extended:
+            at = lobby.undo.went(member.name, now)
+            expire = partial(lobby.when_free, lobby.expire_undo)
+            self._context.timers.at(at, expire)
         self._channels.leave_lobby(member, lobby.info.filename)
         self._snapshot_requests.gone(membership)
         if not lobby.members:

@@ -88,6 +88,9 @@ class PaintCommands(Protocol):
     ) -> int:
         """The ADD_STROKE at packets[start:], many at once: how many were taken; 0: use `draw`."""
 
+    def take_back(self, membership: Membership, redo: bool, now: float) -> None:
+        """Undo the member's last gesture that still shows, or redo it."""
+
     def confirmed(self, membership: Membership, now: float) -> None:
         """FETCH_DATABASE: the member has loaded the canvas."""
 

@@ -123,6 +123,44 @@ class Drawing:
             self._replies.notice(membership.member, NO_MEMORY, now)
         self._late_join.resync(membership, now)
 
+    def take_back(self, membership: Membership, redo: bool, now: float) -> None:
+        """Undo the member's last gesture that still shows, or redo it."""
+        lobby, name = membership.lobby, membership.name
+        if reason := self._no_undo(lobby, name):
+            membership.member.taken_back(redo, reason, now)
+            return
+        work = partial(lobby.take_back, name, redo, self._context.date(now))
+        then = partial(self._taken_back, membership, redo)
+        failed = partial(self._not_taken_back, membership, redo)
+        cost = lobby.take_back_cost(name, redo)
+        if cost > self._queue.heavy:
+            membership.member.charge(cost, now)
+        self._queue.work(lobby, cost, work, then, failed, now)
+
+    def _no_undo(self, lobby: Lobby, name: str) -> str:
+        """Why nothing may be taken back now; empty: it may."""
+        if lobby.frozen or self._context.read_only:
+            return "nobody can draw at the moment"
+        return "" if lobby.lets_draw(name) else "it is not your turn to draw"
+
+    def _taken_back(self, membership: Membership, redo: bool, outcome: Any, now: float) -> None:
+        lobby = membership.lobby
+        refused = isinstance(outcome, Refused)
+        if not refused:
+            lobby.publish_taken_back(outcome, now)
+        membership.member.taken_back(redo, str(outcome) if refused else "", now)
+        if lobby.needs_saving:
+            self._checkpoints.save(lobby, now)
+
+    def _not_taken_back(self, membership: Membership, redo: bool, now: float) -> None:
+        """Taking back has failed: what it has done so far, nobody was told."""
+        if membership.lobby.undo is not None:
+            membership.lobby.undo.forget()
+        membership.member.taken_back(redo, "the server could not do this", now)
+        for each in list(membership.lobby.members.values()):
+            self._late_join.resync(each, now)
+        self._checkpoints.save(membership.lobby, now)  # the log has nothing of it
+
     # ------------------------------------------------------------ after a lobby was frozen
     def go_on(self, lobby: Lobby, now: float) -> None:
         """What waited while the lobby was frozen, in order."""

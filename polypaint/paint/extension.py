@@ -34,6 +34,8 @@ class Extension:
     """What a session has that sent HELLO. client: a number by which it knows itself, or 0."""
 
     answers: Acknowledgements
+    history: tuple[bool, bool] | None = None
+    """Whether there is something to undo, and to redo, as it was last told; None: it was not."""
     takeover: bool = False
     client: int = 0
 
@@ -57,7 +59,7 @@ def hello(session: "PaintSession", packet: bytes, now: float) -> None:
     elif not name and (credentials := password or session.credentials):
         asked = effects.CheckCredentials(session, credentials)
     answers = Acknowledgements(session.send_queue)
-    session.log_in_extended(Extension(answers, bool(flags & TAKEOVER), client), asked)
+    session.log_in_extended(Extension(answers, None, bool(flags & TAKEOVER), client), asked)
     if asked is None:
         session.answer_login(NOT_LET_IN, now)
 
@@ -128,6 +130,52 @@ def away(session: "PaintSession", packet: bytes, now: float) -> None:
         )
 
 
+def gesture(session: "PaintSession", packet: bytes, _now: float) -> None:
+    """What somebody draws from their last packet on is one gesture, or not any more."""
+    conforms(packet)
+    undo = session.membership.lobby.undo if session.membership is not None else None
+    if undo is not None:
+        (more,) = CODEC.decode(packet)
+        undo.group(session.name, more == 1)
+
+
+def undo(session: "PaintSession", packet: bytes, now: float) -> None:
+    """Take back the last gesture."""
+    _take_back(session, packet, False, now)
+
+
+def redo(session: "PaintSession", packet: bytes, now: float) -> None:
+    """Do it again."""
+    _take_back(session, packet, True, now)
+
+
+def _take_back(session: "PaintSession", packet: bytes, again: bool, now: float) -> None:
+    conforms(packet)
+    if session.membership is None:
+        answer_undo(session, again, "you are in no drawing", now)
+    else:
+        session.commands.take_back(session.membership, again, now)
+
+
+def answer_undo(session: "PaintSession", again: bool, reason: str, now: float) -> None:
+    """Say what came of UNDO or REDO; reason: why nothing, or empty."""
+    date = session.context.date(now)
+    session.send(packets.UNDONE.encode_reply(date, int(again), int(not reason), reason))
+    tell_history(session, now)
+
+
+def tell_history(session: "PaintSession", now: float) -> None:
+    """Say whether there is something to undo, and to redo, if that is another now."""
+    own, membership = session.extension, session.membership
+    if own is None or membership is None or membership.lobby.undo is None:
+        return
+    done, undone = membership.lobby.undo.depth(session.name)
+    history = (done > 0, undone > 0)
+    if own.history != history:
+        own.history = history
+        session.send(packets.HISTORY.encode_reply(session.context.date(now), *map(int, history)))
+
+
 def conforms(packet: bytes) -> None:
     """Raises ProtocolError when the data does not have its layout."""
     fault = CODEC.check(packet)
@@ -141,4 +189,7 @@ EXTENSION_HANDLERS: Final[dict[Packet, Handler]] = {
     packets.POINTER: pointer,
     packets.INK: ink,
     packets.AWAY: away,
+    packets.GESTURE: gesture,
+    packets.UNDO: undo,
+    packets.REDO: redo,
 }

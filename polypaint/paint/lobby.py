@@ -21,7 +21,7 @@ from polypaint._codec import Broadcast, FlushSet
 from polypaint.engine.budget import is_heavy
 from polypaint.engine.journal_buffer import RECORD, JournalBuffer
 from polypaint.engine.memory import Kind, Memory
-from polypaint.errors import Stale, StoreError
+from polypaint.errors import Refused, Stale, StoreError
 from polypaint.paint.canvas import LENGTH, WIDTH, Applied, Canvas
 from polypaint.paint.frozen_packets import FrozenPackets
 from polypaint.paint.lobby_rules import LobbyRules
@@ -43,6 +43,7 @@ from polypaint.paint.pixels import PIXEL_BYTES, PixelCanvas
 from polypaint.paint.presence import Presence
 from polypaint.paint.staleness import Staleness
 from polypaint.paint.strokes import StrokeCanvas
+from polypaint.paint.undo import UndoHistory
 
 RUN_MAX: Final = 256
 """Strokes that are taken together."""
@@ -128,7 +129,9 @@ class Lobby:
         self.frozen_packets = FrozenPackets(self._memory)
         self._observer = observer
         self._active_at = float("-inf")
-        self._counted: dict[Kind, int] = {"canvases": 0, "selections": 0}
+        self._counted: dict[Kind, int] = {"canvases": 0, "selections": 0, "undo": 0}
+        self.undo: UndoHistory | None = None
+        """What can be taken back; there is none while nobody is here, or was lately, who can."""
         self._weigh_at = WEIGH_BYTES
         self._snapshot: tuple[int, list[bytes]] | None = None
 
@@ -165,6 +168,7 @@ class Lobby:
             selections = self.canvas.selections_used
         self._count("canvases", used - selections)
         self._count("selections", selections)
+        self._count("undo", self.undo.used if self.undo is not None else 0)
         self.above_low_mark = self._memory.lacks(self.joining_growth, used) > 0
 
     def _count(self, kind: Kind, now: int) -> None:
@@ -198,6 +202,8 @@ class Lobby:
         """Clear the canvas in the owner's name, before everybody."""
         packet = RESET_CANVAS.encode_request(date, self.info.owner.encode())
         applied = self.loaded.apply(packet)
+        if self.undo is not None:
+            self.undo.forget()
         self.append(applied.packet)
         self.broadcast.publish(applied.packet)
 
@@ -262,7 +268,34 @@ class Lobby:
         resync = doubtful and not self.loaded.only_held(packet)
         if resync and packet[2] != INSERT_STROKE.id:
             raise Stale("positions have changed since this packet was sent")
-        return self.loaded.apply(packet), resync
+        canvas = self.loaded
+        if self.undo is not None and isinstance(canvas, StrokeCanvas):
+            return self.undo.apply(canvas, packet), resync
+        return canvas.apply(packet), resync
+
+    def take_back(self, name: str, redo: bool, date: int) -> list[bytes]:
+        """Undo this person's last gesture, or redo it: packets for everybody. Raises Refused."""
+        canvas = self.loaded
+        if self.undo is None or not isinstance(canvas, StrokeCanvas):
+            raise Refused("only strokes can be undone")
+        return self.undo.take_back(canvas, name, redo, date)
+
+    def take_back_cost(self, name: str, redo: bool) -> int:
+        """About how many nanoseconds that takes."""
+        canvas = self.canvas
+        if self.undo is None or not isinstance(canvas, StrokeCanvas):
+            return 0
+        return self.undo.cost(canvas, name, redo)
+
+    def publish_taken_back(self, packets: list[bytes], now: float) -> None:
+        """Log what has taken something back, and put it before everybody, who asked for it too."""
+        if packets:
+            told = b"".join(packets)
+            self.append(told)
+            self.broadcast.publish(told)
+            self.staleness.shifted("", now)
+            self.weigh()
+            self.active(now)
 
     def add_strokes(
         self, membership: Membership, packets: list[bytes], start: int, now: float
@@ -278,6 +311,8 @@ class Lobby:
         accepted = CODEC.accept(packets, start, start + RUN_MAX, ADD_STROKE.id, name, first)
         if not accepted or not canvas.add_all(accepted):
             return 0
+        if self.undo is not None:
+            self.undo.added(membership.name, accepted)
         joined = accepted[0] if len(accepted) == 1 else b"".join(accepted)
         self.append(joined)
         self.broadcast.publish(joined, membership.send_queue)
@@ -387,10 +422,14 @@ class Lobby:
     def load(self, canvas: Canvas) -> None:
         """The drawing is in memory now."""
         self.canvas = canvas
+        if self.undo is not None and isinstance(canvas, StrokeCanvas):
+            self.undo.unpark(canvas)
         self.weigh()
 
     def unload(self) -> None:
         """Forget the canvas: the store has it."""
+        if self.undo is not None and isinstance(self.canvas, StrokeCanvas):
+            self.undo.park(self.canvas)
         self.canvas = None
         self.weigh()
         self._snapshot = None
@@ -442,6 +481,20 @@ class Lobby:
         if self._presence is None:
             self._presence = Presence(self._flush_set)
         return self._presence
+
+    def can_undo(self, name: str, _now: float) -> None:
+        """Note from now on what this member does."""
+        if isinstance(self.canvas, StrokeCanvas):
+            self.undo = self.undo or UndoHistory()
+            self.undo.came(name)
+
+    def expire_undo(self, now: float) -> None:
+        """Forget what those have done who have been away for long."""
+        if self.undo is not None:
+            self.undo.expire(now)
+            if self.undo.empty:
+                self.undo = None
+            self.weigh()
 
     def lets_draw(self, name: str) -> bool:
         """May this member draw, as far as a game says?"""

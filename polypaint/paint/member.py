@@ -105,6 +105,9 @@ class Member(Protocol):
     def not_drawn(self, packet: bytes, reason: str, now: float) -> None:
         """One of its packets has changed nothing, which need not be its fault."""
 
+    def taken_back(self, redo: bool, reason: str, now: float) -> None:
+        """It has undone, or redone, something; reason: why not, empty if it has."""
+
     def refused(self, packet: bytes, reason: str, now: float) -> None:
         """One of its packets was not accepted, and should have been another."""
 

@@ -514,6 +514,37 @@ REFUSED = Packet(
     Body((Field("number", "i32", 0, NUMBER_MAX),), Tail("reason", "text")),
     extension=True,
 )
+GESTURE = Packet(
+    137,
+    "GESTURE",
+    "What one draws from one's last packet on is undone as one (1), until that ends (0).",
+    When.ONLINE,
+    Body((Field("more", "i32", 0, 1),)),
+    extension=True,
+)
+UNDO = Packet(
+    138, "UNDO", "Take back one's last gesture that still shows.", When.ONLINE, EMPTY,
+    extension=True,
+)  # fmt: skip
+REDO = Packet(139, "REDO", "Do it again.", When.ONLINE, EMPTY, extension=True)
+UNDONE = Packet(
+    140,
+    "UNDONE",
+    "What came of UNDO (`redo` 0) or REDO (1): `done`, or the reason why not.",
+    When.NEVER,
+    None,
+    Body((Field("redo", "i32", 0, 1), Field("done", "i32", 0, 1)), Tail("reason", "text", 0)),
+    extension=True,
+)
+HISTORY = Packet(
+    141,
+    "HISTORY",
+    "Is there something to undo, and to redo?",
+    When.NEVER,
+    None,
+    Body((Field("undo", "i32", 0, 1), Field("redo", "i32", 0, 1))),
+    extension=True,
+)
 
 _DECLARED = [value for value in list(globals().values()) if isinstance(value, Packet)]
 PACKETS: Final[dict[int, Packet]] = {packet.id: packet for packet in _DECLARED}

@@ -136,6 +136,7 @@ class PaintService(Service):
         self.create, self.enter = self.attendance.create, self.attendance.enter
         self.leave, self.change_info = self.attendance.leave, self.attendance.change_info
         self.draw, self.add_strokes = self.drawing.draw, self.drawing.add_strokes
+        self.take_back = self.drawing.take_back
         self.confirmed = self.late_join.confirmed
         self.above_high_mark = self.late_join.above_high_mark
         self.arrange, self.remove = self.game_lobbies.arrange, self.game_lobbies.remove

@@ -127,6 +127,7 @@ class PaintSession(Session):
                         lobby, date = membership.lobby, self.context.date(now)
                         first = lobby.stroke_count - taken
                         self.extension.answers.taken(taken, lobby.seq, first, date)
+                        extension.tell_history(self, now)
                     self._at += taken
                     self._flush_set.spent += ENTRY * taken
                     return
@@ -219,6 +220,8 @@ class PaintSession(Session):
     def joined(self, membership: Membership) -> None:
         """It is in this lobby now."""
         self.membership = membership
+        if self.extension is not None:
+            self.extension.history = None
 
     def removed(self) -> None:
         """It is in no lobby any more."""
@@ -230,6 +233,11 @@ class PaintSession(Session):
         """One of its packets is in the drawing."""
         if self.extension is not None:
             self.extension.answers.accepted(packet, told, sequence, self.context.date(now))
+            extension.tell_history(self, now)
+
+    def taken_back(self, redo: bool, reason: str, now: float) -> None:
+        """It has undone, or redone, something."""
+        extension.answer_undo(self, redo, reason, now)
 
     def not_drawn(self, packet: bytes, reason: str, now: float) -> None:
         """One of its packets has changed nothing."""
@@ -465,6 +473,7 @@ class PaintSession(Session):
             membership.defer(packet, drawn=False)
         else:
             self.commands.confirmed(membership, now)
+            extension.tell_history(self, now)
 
     @handles(packets.UPDATE_DATABASE)
     def _update_database(self, packet: bytes, now: float) -> None:

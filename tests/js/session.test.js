@@ -12,7 +12,9 @@ import {
   ConnectionClosed,
   FETCH_DATABASE,
   ACCEPTED,
+  GESTURE,
   HELLO,
+  HISTORY,
   INK,
   LOBBY_CONNECT,
   LOBBY_CREATION,
@@ -31,6 +33,7 @@ import {
   Refused,
   SELECTED_STROKE,
   TICKET,
+  UNDONE,
   UPDATE_DATABASE,
   connect,
   decodeObject,
@@ -113,11 +116,15 @@ class FakeSocket {
     this.onclose({ reason: "" });
   }
 
-  /** Names of what was sent; that tickets are asked for has a test of its own. */
+  get names() {
+    return this.sent.map((packet) => PACKETS[packet[2]].name);
+  }
+
+  /** Names of what was sent; tickets and gestures have tests of their own. */
   take() {
-    const taken = this.sent.map((packet) => PACKETS[packet[2]].name).filter((n) => n !== "TICKET");
+    const taken = this.names;
     this.sent = [];
-    return taken;
+    return taken.filter((name) => name !== "TICKET" && name !== "GESTURE");
   }
 }
 
@@ -686,6 +693,52 @@ test("who comes back sends what the server has not had, once", async () => {
   assert.equal(added.length, 2);
   world.socket.say(ACCEPTED, { number: 3, count: 2, sequence: 5, index: 0 });
   assert.deepEqual(await Promise.all([lost, offline]), ["applied", "applied"]);
+});
+
+test("undo and redo are the server's, and say what came of them", async () => {
+  const world = new World();
+  const drawing = await extended(world);
+  const told = [];
+  drawing.on("history", (history) => told.push(history));
+  world.socket.take();
+  const undone = drawing.undo();
+  const redone = drawing.redo();
+  assert.deepEqual(world.socket.take(), ["UNDO", "REDO"]);
+  world.socket.say(UNDONE, { redo: 0, done: 1, reason: "" });
+  world.socket.say(HISTORY, { undo: 0, redo: 1 });
+  world.socket.say(UNDONE, { redo: 1, done: 0, reason: "bob holds it" });
+  assert.deepEqual(await undone, { done: true, reason: "" });
+  assert.deepEqual(await redone, { done: false, reason: "bob holds it" });
+  assert.deepEqual(told, [{ canUndo: false, canRedo: true }]);
+  const lost = assert.rejects(drawing.undo(), ConnectionClosed);
+  world.socket.lose();
+  await lost;
+  assert.equal((await drawing.undo()).done, false);
+  drawing.leave();
+});
+
+test("what is drawn in one go is one gesture, and what is drawn between begin and end", async () => {
+  const world = new World();
+  const drawing = await extended(world);
+  world.socket.take();
+  drawing.draw(ADD_STROKE, STROKE);
+  await quiet();
+  assert.deepEqual(world.socket.names, ["ADD_STROKE"]);
+  world.socket.take();
+  for (let i = 0; i < 3; i++) drawing.draw(ADD_STROKE, STROKE);
+  await quiet();
+  const grouped = ["ADD_STROKE", "GESTURE", "ADD_STROKE", "ADD_STROKE", "GESTURE"];
+  assert.deepEqual(world.socket.names, grouped);
+  const [, begins, , , ends] = world.socket.sent;
+  assert.deepEqual([begins, ends].map((p) => decodeRequest(GESTURE, p).more), [1, 0]);
+  world.socket.take();
+  drawing.beginGesture();
+  for (let i = 0; i < 3; i++) {
+    drawing.draw(ADD_STROKE, STROKE);
+    await quiet();
+  }
+  drawing.endGesture();
+  assert.deepEqual(world.socket.names, grouped);
 });
 
 test("without the extension nothing is told", async () => {

@@ -10,15 +10,17 @@ import { deferred } from "./connection.js";
 import { divide } from "./divide.js";
 import { Emitter } from "./emitter.js";
 import { ConnectionClosed, Refused } from "./errors.js";
-import { ADD_STROKE, HEADER_BYTES, PACKETS } from "./packets.js";
+import { ADD_STROKE, HEADER_BYTES, HISTORY, PACKETS, UNDONE } from "./packets.js";
 import { Presence, Telling } from "./presence.js";
 import { Replica } from "./replica.js";
+import { Gesture, Undo } from "./undo.js";
 
 /** @import { Loose } from "./codec.js" */
 /** @import { Deferred } from "./connection.js" */
 /** @import { Packet } from "./packets.js" */
 /** @import { InkEvent, OwnInk, Person, PointerEvent, View } from "./presence.js" */
 /** @import { LobbyInfo, Outcome, Own } from "./replica.js" */
+/** @import { History, Undone } from "./undo.js" */
 /** @import { Client } from "./session.js" */
 /** @import { PixelCanvas } from "./pixels.js" */
 /** @import { StrokeCanvas } from "./strokes.js" */
@@ -45,10 +47,11 @@ import { Replica } from "./replica.js";
 /**
  * change: somebody else has drawn. canvas: something new is to be seen. end: one is not in this
  * lobby any more; with the reason. Where the client has the extension, people: who is here has
- * changed; pointer, ink: where somebody points, what somebody draws and is not drawn yet.
+ * changed; pointer, ink: where somebody points, what somebody draws and is not drawn yet; history:
+ * whether one can undo, or redo, is another now.
  *
  * @extends {Emitter<{ change: [Change], canvas: [], end: [string], people: [Person[]],
- *   pointer: [PointerEvent], ink: [InkEvent] }>}
+ *   pointer: [PointerEvent], ink: [InkEvent], history: [History] }>}
  */
 export class Drawing extends Emitter {
   /** Why one is not in this lobby any more; empty while one is. */
@@ -56,6 +59,8 @@ export class Drawing extends Emitter {
   #client;
   #presence;
   #telling;
+  #undo;
+  #gesture;
   #replica;
   /** @type {Map<Own, Deferred<Outcome>>} */
   #results = new Map();
@@ -81,6 +86,8 @@ export class Drawing extends Emitter {
       () => this.#presence.people.length,
       (packet) => this.#tell(packet),
     );
+    this.#undo = new Undo((packet) => this.#tell(packet));
+    this.#gesture = new Gesture((packet) => void this.#tell(packet));
     this.#replica = this.#emptyReplica();
   }
 
@@ -125,9 +132,51 @@ export class Drawing extends Emitter {
     this.#telling.away(away);
   }
 
-  /** @param {Uint8Array} packet of the extension, lost while the connection is away */
+  /**
+   * Take back one's last gesture that still shows: never what somebody else did later. Strokes only.
+   *
+   * @returns {Promise<Undone>}
+   * @throws {ConnectionClosed}
+   */
+  undo() {
+    return this.#undo.step(false);
+  }
+
+  /**
+   * Do again what was taken back, unless one has drawn since.
+   *
+   * @returns {Promise<Undone>}
+   * @throws {ConnectionClosed}
+   */
+  redo() {
+    return this.#undo.step(true);
+  }
+
+  /** Whether there is something to undo, and to redo. */
+  get history() {
+    return this.#undo.history;
+  }
+
+  /**
+   * What one draws until `endGesture` is undone as one. So is, without this, what one draws in one
+   * go, without waiting for anything in between.
+   */
+  beginGesture() {
+    this.#gesture.begin();
+  }
+
+  endGesture() {
+    this.#gesture.end();
+  }
+
+  /**
+   * @param {Uint8Array} packet of the extension, lost while the connection is away
+   * @returns {boolean} whether it was sent
+   */
   #tell(packet) {
-    if (this.#client.extended && !this.#rejoining && !this.ended) this.#client.send(packet);
+    if (!this.#client.extended || this.#rejoining || this.ended) return false;
+    this.#client.send(packet);
+    return true;
   }
 
   /** The server's canvas, as far as it is known here. Do not change it. */
@@ -164,8 +213,11 @@ export class Drawing extends Emitter {
     const packets = divide(kind, this.#client.nameBytes.length, values).map((part) =>
       encodeRequest(kind, this.#client.date, this.#client.nameBytes, part),
     );
-    const results = packets.map((packet) => this.#draw(packet, deferred()));
-    this.#flush();
+    const results = packets.map((packet) => {
+      const result = this.#draw(packet, deferred());
+      this.#flush();
+      return result;
+    });
     return results.length === 1 ? results[0] : lastOf(results);
   }
 
@@ -176,7 +228,10 @@ export class Drawing extends Emitter {
   #draw(packet, result) {
     if (this.#rejoining && !PACKETS[packet[2]]?.indices) {
       this.#unsure.push({ packet, result, sent: false, number: 0 }); // behind what is older
-    } else this.#results.set(this.#replica.draw(packet), result);
+    } else {
+      this.#gesture.draws();
+      this.#results.set(this.#replica.draw(packet), result);
+    }
     return result.promise;
   }
 
@@ -238,12 +293,16 @@ export class Drawing extends Emitter {
   }
 
   /**
-   * One packet that tells of people.
+   * One packet that tells of people, or of what can be undone.
    *
    * @param {Uint8Array} packet
    * @internal
    */
-  receivePresence(packet) {
+  receiveExtension(packet) {
+    if (packet[2] === UNDONE.id || packet[2] === HISTORY.id) {
+      if (this.#undo.receive(packet)) this.emit("history", this.history);
+      return;
+    }
     const event = this.#presence.receive(packet);
     if (event?.[0] === "people") this.emit("people", event[1]);
     else if (event?.[0] === "pointer") this.emit("pointer", event[1]);
@@ -271,6 +330,7 @@ export class Drawing extends Emitter {
       if (sent ? known : !positions) this.#unsure.push({ packet, result, sent, number });
       else result.reject(new ConnectionClosed("the connection was lost"));
     }
+    this.#undo.end("the connection was lost");
     this.#results.clear();
     this.#rejoining = true;
     const { canvas } = this.#replica;
@@ -334,6 +394,7 @@ export class Drawing extends Emitter {
   end(reason) {
     this.ended = reason;
     this.#telling.end();
+    this.#undo.end(reason);
     const error = new ConnectionClosed(reason);
     for (const result of this.#results.values()) result.reject(error);
     for (const { result } of this.#unsure) result.reject(error);

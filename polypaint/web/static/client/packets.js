@@ -288,6 +288,32 @@ const REFUSED_BODY = body(
   ],
   tail("reason", "text", 1, 65527),
 );
+/** @typedef {{ more: number }} GestureValues */
+/** @type {Body<GestureValues>} */
+const GESTURE_BODY = body(
+  [
+    field("more", "i32", 0, 1),
+  ],
+  null,
+);
+/** @typedef {{ redo: number, done: number, reason: string }} UndoneValues */
+/** @type {Body<UndoneValues>} */
+const UNDONE_BODY = body(
+  [
+    field("redo", "i32", 0, 1),
+    field("done", "i32", 0, 1),
+  ],
+  tail("reason", "text", 0, 65527),
+);
+/** @typedef {{ undo: number, redo: number }} HistoryValues */
+/** @type {Body<HistoryValues>} */
+const HISTORY_BODY = body(
+  [
+    field("undo", "i32", 0, 1),
+    field("redo", "i32", 0, 1),
+  ],
+  null,
+);
 
 /** Deprecated: dropped. @type {Packet<never, never>} */
 export const MESSAGE = packet(0, "MESSAGE", null, null);
@@ -375,6 +401,16 @@ export const AWAY = packet(134, "AWAY", AWAY_BODY, null, { extension: true });
 export const ACCEPTED = packet(135, "ACCEPTED", null, ACCEPTED_BODY, { extension: true });
 /** The drawing packet of one's own with this number has changed nothing. @type {Packet<never, RefusedValues>} */
 export const REFUSED = packet(136, "REFUSED", null, REFUSED_BODY, { extension: true });
+/** What one draws from one's last packet on is undone as one (1), until that ends (0). @type {Packet<GestureValues, never>} */
+export const GESTURE = packet(137, "GESTURE", GESTURE_BODY, null, { extension: true });
+/** Take back one's last gesture that still shows. @type {Packet<EmptyValues, never>} */
+export const UNDO = packet(138, "UNDO", EMPTY_BODY, null, { extension: true });
+/** Do it again. @type {Packet<EmptyValues, never>} */
+export const REDO = packet(139, "REDO", EMPTY_BODY, null, { extension: true });
+/** What came of UNDO (`redo` 0) or REDO (1): `done`, or the reason why not. @type {Packet<never, UndoneValues>} */
+export const UNDONE = packet(140, "UNDONE", null, UNDONE_BODY, { extension: true });
+/** Is there something to undo, and to redo? @type {Packet<never, HistoryValues>} */
+export const HISTORY = packet(141, "HISTORY", null, HISTORY_BODY, { extension: true });
 
 /** By type ID; there are gaps. @type {readonly (Packet<any, any> | undefined)[]} */
 export const PACKETS = byId([
@@ -421,6 +457,11 @@ export const PACKETS = byId([
   AWAY,
   ACCEPTED,
   REFUSED,
+  GESTURE,
+  UNDO,
+  REDO,
+  UNDONE,
+  HISTORY,
 ]);
 
 /**

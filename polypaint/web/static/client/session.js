@@ -364,7 +364,7 @@ export class Client extends Emitter {
     else if (kind?.relayed || kind === LOBBY_FREEZE_STATE || kind === FETCH_DATABASE) {
       drawing?.receive(packet);
     } else if (kind === ACCEPTED || kind === REFUSED) drawing?.receive(packet);
-    else if (kind?.extension) drawing?.receivePresence(packet);
+    else if (kind?.extension) drawing?.receiveExtension(packet);
   }
 
   /** @param {Uint8Array} packet */

@@ -26,7 +26,7 @@ RED = b"\xff\0\0\xff"
 
 
 @asynccontextmanager
-async def artist(address: str, name: str, lobby: str):
+async def artist(address: str, name: str, lobby: str, session: bool = False):
     """A process that runs `artist.js`."""
     installed = os.environ.get("POLYPAINT_CLIENT")
     script = (
@@ -37,7 +37,7 @@ async def artist(address: str, name: str, lobby: str):
     argv = [program(), *websocket_flags(), *script]
     pipe = asyncio.subprocess.PIPE
     child = await asyncio.create_subprocess_exec(
-        *map(str, argv), address, name, lobby, stdin=pipe, stdout=pipe
+        *map(str, argv), address, name, lobby, json.dumps(session), stdin=pipe, stdout=pipe
     )
     try:
         yield child
@@ -96,7 +96,8 @@ async def cut_after(count: int, drawing, proxy: Proxy) -> None:
 
 @pytest.mark.parametrize("mode", ["stroke", "pixel"])
 @pytest.mark.parametrize("cut", [False, True], ids=["", "cut"])
-async def test_two_in_javascript_draw_with_python(tmp_path, mode, cut):
+@pytest.mark.parametrize("session", [False, True], ids=["", "extension"])
+async def test_two_in_javascript_draw_with_python(tmp_path, mode, cut, session):
     async with serving(tmp_path) as server:
         web = server.addresses["web"].removeprefix("http://")
         async with (
@@ -105,8 +106,8 @@ async def test_two_in_javascript_draw_with_python(tmp_path, mode, cut):
         ):
             drawing = await eve.create("d", mode)
             async with (
-                artist(f"ws://{web}/ws/paint", "ada", "d") as ada,
-                artist(address, "Zoé", "d") as zoe,
+                artist(f"ws://{web}/ws/paint", "ada", "d", session) as ada,
+                artist(address, "Zoé", "d", session) as zoe,
             ):
                 cutter = asyncio.create_task(cut_after(10 if cut else 0, drawing, proxy))
                 for child in (ada, zoe):

@@ -1,5 +1,6 @@
 /**
- * node artist.js MODULE ADDRESS NAME LOBBY: joins, draws much, and says what it sees in the end.
+ * node artist.js MODULE ADDRESS NAME LOBBY SESSION: joins, draws much, and says what it sees in
+ * the end. SESSION: true to have the extension.
  *
  * MODULE: polypaint-client, or where it lies. Says "joined"; when told "draw", draws and says
  * what came of it; when the canvas is 301 wide says a digest of it, and waits for "leave".
@@ -9,9 +10,12 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { createInterface } from "node:readline";
 
-const [, , module, address, name, lobby] = process.argv;
+const [, , module, address, name, lobby, extension = "false"] = process.argv;
 const client = await import(module);
-const session = await client.connect(address, name, "pw", { create: true });
+const session = await client.connect(address, name, "pw", {
+  create: true,
+  session: extension === "true",
+});
 const drawing = await session.join(lobby);
 const { canvas } = drawing;
 const rgba = [name.length, 7, 9, 255];

@@ -741,15 +741,13 @@ test("what is drawn in one go is one gesture, and what is drawn between begin an
   assert.deepEqual(world.socket.names, grouped);
 });
 
-test("without the extension nothing is told", async () => {
+test("without the extension there is nothing of it", async () => {
   const world = new World();
   const client = await world.connect();
   const drawing = await joined(world, client);
-  await drawing.settled();
-  world.socket.take();
-  drawing.sendPointer(1, 1, { left: 0, top: 0, right: 0, bottom: 0 });
-  drawing.sendInk({ rgba: [1, 2, 3, 4], width: 2, points: [1, 1], done: true });
-  drawing.setAway(true);
-  await world.clock.advance(1000);
-  assert.deepEqual(world.socket.take(), []);
+  for (const name of ["sendPointer", "sendInk", "setAway", "undo", "redo"]) {
+    assert.equal(typeof drawing[name], "undefined");
+  }
+  assert.equal(typeof (await extended(new World())).undo, "function");
+  assert.deepEqual([drawing.people, drawing.history], [[], { canUndo: false, canRedo: false }]);
 });

@@ -44,6 +44,9 @@ import { Gesture, Undo } from "./undo.js";
  * @property {number} number by which the server knows it, or 0
  */
 
+/** Methods that a drawing has only where its client has the extension: look before you call. */
+const OF_THE_EXTENSION = ["sendPointer", "sendInk", "setAway", "undo", "redo"];
+
 /**
  * change: somebody else has drawn. canvas: something new is to be seen. end: one is not in this
  * lobby any more; with the reason. Where the client has the extension, people: who is here has
@@ -89,6 +92,8 @@ export class Drawing extends Emitter {
     this.#undo = new Undo((packet) => this.#tell(packet));
     this.#gesture = new Gesture((packet) => void this.#tell(packet));
     this.#replica = this.#emptyReplica();
+    if (client.extended) return;
+    for (const name of OF_THE_EXTENSION) Object.defineProperty(this, name, { value: undefined });
   }
 
   #emptyReplica() {
@@ -133,7 +138,8 @@ export class Drawing extends Emitter {
   }
 
   /**
-   * Take back one's last gesture that still shows: never what somebody else did later. Strokes only.
+   * Take back one's last gesture that still shows: never what somebody else did later. Strokes
+   * only. This and `redo`, like `sendInk`, are there only where the client has the extension.
    *
    * @returns {Promise<Undone>}
    * @throws {ConnectionClosed}

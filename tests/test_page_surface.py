@@ -91,8 +91,10 @@ class Sheet:
 
 
 @asynccontextmanager
-async def sheet(folder, mode: str = "stroke", *, ratio: float = 1, **more) -> AsyncIterator[Sheet]:
-    """A page that shows the surface in a new lobby."""
+async def sheet(
+    folder, mode: str = "stroke", *, ratio: float = 1, session: bool = False, **more
+) -> AsyncIterator[Sheet]:
+    """A page that shows the surface in a new lobby. session: it has the extension."""
     options = {"viewport": VIEWPORT, "device_scale_factor": ratio, "has_touch": True} | more
     async with (
         serving(folder) as server,
@@ -111,6 +113,7 @@ async def sheet(folder, mode: str = "stroke", *, ratio: float = 1, **more) -> As
         socket = server.addresses["web"].replace("http", "ws") + "/ws/paint"
         page = await context.new_page()
         wanted = {"address": socket, "name": "ada", "lobby": "sheet", "mode": mode}
+        wanted |= {"session": "true"} if session else {}
         with files() as address:
             await page.goto(f"{address}/surface.html?{urlencode(wanted)}")
             await page.wait_for_selector("html[data-ready]")
@@ -375,6 +378,29 @@ async def test_the_eraser_takes_away_whole_lines_and_undo_brings_ones_own_back(t
         assert await one.ask("drawing.canvas.strokes.map((one) => one.author)") == ["bob", "bob"]
         await one.ask("surface.redo()")
         await one.heard("ADD_STROKE", 3)
+
+
+async def test_with_the_extension_it_is_the_server_that_undoes(tmp_path):
+    async with sheet(tmp_path, session=True) as one:
+        await one.drawing.add_stroke(0, b"rgba", 3, 3, [(10, 10), (90, 10)])
+        assert await one.ask("[surface.canUndo, surface.canRedo]") == [False, False]
+        await one.drag(*WAVE)
+        await one.drag(*LOOP)
+        await one.heard("ADD_STROKE", 2)
+        await one.page.wait_for_function("surface.canUndo")
+        await one.drawing.replace_stroke(2, b"rgba", 3, 3, [(1, 1)])
+        await one.settled()
+        await one.ask("surface.undo()")  # Bob has changed the last one since
+        ((indices,),) = await one.heard("REMOVE_STROKE")
+        assert list(indices) == [1]
+        await one.page.wait_for_function("surface.canRedo && !surface.canUndo")
+        await one.ask("surface.redo()")
+        await one.heard("INSERT_STROKE")
+        await one.settled()
+        assert await one.ask("drawing.canvas.strokes.map((one) => one.author)") == [
+            "bob", "ada", "bob",
+        ]  # fmt: skip
+        assert await one.ask("refused") == []
 
 
 async def test_lines_are_stacked_and_unstacked(tmp_path):

@@ -9,7 +9,8 @@ import { Surface } from "/page/surface/surface.js";
 const wanted = new URLSearchParams(location.search);
 const get = (key) => wanted.get(key) ?? "";
 
-const client = await connect(get("address"), get("name"), "pw", { create: true });
+const options = { create: true, session: get("session") === "true" };
+const client = await connect(get("address"), get("name"), "pw", options);
 const drawing = await client.joinOrCreate(get("lobby"), get("mode") || "stroke");
 window.joinedAt = performance.now();
 const host = document.getElementById("host");

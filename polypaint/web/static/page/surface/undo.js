@@ -26,6 +26,7 @@ import { isEqual } from "./lines.js";
  * @typedef {Object} ServerUndo
  * @property {() => Promise<{ done: boolean, reason?: string }>} undo
  * @property {() => Promise<{ done: boolean, reason?: string }>} redo
+ * @property {{ canUndo: boolean, canRedo: boolean }} history
  * @property {(name: "history", handler: (state: { canUndo: boolean, canRedo: boolean }) => void) => () => void} on
  */
 
@@ -54,6 +55,7 @@ export class Undo {
     const drawing = /** @type {any} */ (board.drawing);
     if (typeof drawing.undo !== "function" || typeof drawing.redo !== "function") return;
     this.#server = /** @type {ServerUndo} */ (drawing);
+    this.#state = this.#server.history; // of before one came back
     this.#end = this.#server.on("history", (state) => {
       this.#state = state;
       board.changed();

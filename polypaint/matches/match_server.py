@@ -58,6 +58,8 @@ RESULT_S: Final = 30.0
 """How long after the end somebody may still look before they count as gone."""
 TICK_S_MIN: Final = 0.01
 """Between two moves that a game makes by itself, whatever it asks for."""
+TICK_AGAIN_S: Final = 1.0
+"""After a move that a game made by itself and that could not be carried out."""
 FORGOTTEN_AT_ONCE: Final = 200
 """Moves of a match that is no more; the others follow, FORGET_S later."""
 FORGET_S: Final = 0.05
@@ -361,8 +363,11 @@ class MatchServer:
         self._replace_timer(match, at, self._tick)
 
     def _tick(self, match: Match, now: float) -> None:
+        """Something is due by itself. First it is due again, so that nothing ends the match that
+        raises on the way."""
         game = match.game
         if game is not None:
+            self._replace_timer(match, now + TICK_AGAIN_S, self._tick)
             now_ms = max(self._clock(match, now), match.due_ms or 0)
             with self._surviving(match, now):
                 game.tick(now_ms)

@@ -233,23 +233,35 @@ class Battle:
 
     def _wait(self) -> None:
         """For the next step; while the disk is full, nobody may die: it could not be kept."""
+        self._stop_stepping()
         self._stepper = self._context.writing_at(self._next_step, self._step)
 
+    def _stop_stepping(self) -> None:
+        if self._stepper is not None:
+            self._stepper.cancel()
+            self._stepper = None
+
     def _step(self, now: float) -> None:
-        """Shells fly, for as long as there are any."""
-        self._stepper = None
-        for _ in range(BEHIND_MAX):
+        """Shells fly, for as long as there are any.
+
+        First the next step is waited for, then this one is made: whatever raises ends no battle.
+        """
+        due = 0
+        while due < BEHIND_MAX and self._next_step <= now:
+            self._next_step += STEP_S
+            due += 1
+        if self._next_step <= now:
+            self._next_step = now + STEP_S
+        self._wait()
+        for _ in range(max(due, 1)):
             for hit in self.arena.step():
                 self._hit(hit, now)
-            self._next_step += STEP_S
-            if self._next_step > now or not self.arena.flying:
+            if not self.arena.flying:
                 break
-        else:
-            self._next_step = now + STEP_S
         if self.state in (WAITING, RUNNING):
             self._maybe_over(now)
-        if self.arena.flying and self.state in (WAITING, RUNNING):
-            self._wait()
+        if not self.arena.flying or self.state not in (WAITING, RUNNING):
+            self._stop_stepping()
 
     def _hit(self, hit: Hit, now: float) -> None:
         """#10, and if that was the end of it #11, #12, #12."""
@@ -288,9 +300,23 @@ class Battle:
             self.close("time is up", now)
 
     def close(self, reason: str, now: float) -> None:
-        """#18, after rewards and results are stored; then everybody is in the lobby."""
+        """#18, after rewards and results are stored; then everybody is in the lobby.
+
+        Whatever raises on the way: nobody stays on a closed map, and it opens again.
+        """
         fought = self.state == RUNNING
         self.state = CLOSING
+        message = {"map closed": True, "reason": reason, "winer": None, "playerclassement": []}
+        results: dict[str, str] = {}
+        try:
+            results = self._conclude(message, fought, now)
+        finally:
+            self._dismiss(message)
+            self._dispose()
+            self._over(self, results, now)
+
+    def _conclude(self, message: dict[str, Any], fought: bool, now: float) -> dict[str, str]:
+        """Reward who fought, and complete what everybody is told. Returns the results."""
         ranks = self._ranks()
         best = [name for name, rank in ranks.items() if rank == 1]
         winner = best[0] if fought and len(best) == 1 else None
@@ -298,7 +324,8 @@ class Battle:
         for name in ranks:
             if played - {name}:
                 self._reward(self.fighters[name], winner, best, now)
-        ranking = [
+        message["winer"] = winner
+        message["playerclassement"] = [
             {
                 "player": name,
                 "rank": rank,
@@ -308,20 +335,16 @@ class Battle:
             for name, rank in ranks.items()
         ]
         counted = self._counted(played)
-        message = {
-            "map closed": True,
-            "reason": reason,
-            "winer": winner,
-            "playerclassement": ranking,
-        }
+        return {n: _statut(n, winner, best) for n in ranks if n in counted}
+
+    def _dismiss(self, message: dict[str, Any]) -> None:
+        """Tell everybody, and send them off the map."""
         present = [(f.viewer, f.rid) for f in self.fighters.values() if f.viewer is not None]
         watching = list(self.spectators.values())
         self.spectators.clear()
         for viewer, rid in [*present, *watching]:
             viewer.left()
             viewer.say(message | {"crid": rid})
-        self._dispose()
-        self._over(self, {n: _statut(n, winner, best) for n in ranks if n in counted}, now)
 
     def _played(self, now: float) -> set[str]:
         """Who has taken part in the fight."""

@@ -120,6 +120,24 @@ async def test_company_comes_and_goes(tmp_path, monkeypatch):
         assert [name async for name in accounts(server)] == ["ada"]
 
 
+async def test_a_bot_that_fails_is_counted_and_another_comes(tmp_path, monkeypatch):
+    monkeypatch.setattr("polypaint.runtime.bot_supervisor.LOOK_S", 0.02)
+    play, failed = bot.play, []
+
+    async def once(client, map_):
+        if not failed:
+            failed.append(client)
+            raise RuntimeError("injected")
+        await play(client, map_)
+
+    monkeypatch.setattr(bot, "play", once)
+    async with serving(tmp_path, tank_bots=2) as server:
+        async with connect_tanks(server.addresses["tanks"], "ada", "pw", create=True) as ada:
+            await ada.enter("ville")
+            await until(lambda: server.tanks.battles["ville"].alive == 2)
+        assert server.supervisor.errors == {"tank bots": 1}
+
+
 async def test_company_with_tls(tmp_path, monkeypatch):
     monkeypatch.setattr("polypaint.runtime.bot_supervisor.LOOK_S", 0.02)
     cert, key = certificate(tmp_path)

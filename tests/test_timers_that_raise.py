@@ -57,7 +57,7 @@ def test_a_map_opens_again(world, monkeypatch, broken):
     assert battle.state == battles.DISPOSED
     for talker in (ada, bob):
         assert "map closed" in kinds(talker.take())
-        talker.send(**{"requeste": "connect to map", "map": "prairie", "rid": "again"})
+        talker.send(requeste="connect to map", map="prairie", rid="again")
         assert "reponse" in kinds(talker.take())
     assert world.tanks.battles["prairie"].alive == 2
 

@@ -216,6 +216,7 @@ async def test_an_exception_that_nobody_expected_is_1011(tmp_path, monkeypatch):
                 assert await peer.code() == 1011
             while server.context.connections:
                 await asyncio.sleep(0.01)
+        assert server.supervisor.errors == {"websocket": len(server.endpoints)}
 
 
 async def test_a_request_is_answered_while_others_wait_for_their_turn(tmp_path, monkeypatch):

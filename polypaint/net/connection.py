@@ -60,6 +60,9 @@ class ConnectionHost(Protocol):
     def messages(self, endpoint: Endpoint, data: bytes) -> bytes:
         """What stands in a send queue as WebSocket messages."""
 
+    def report(self, where: str, error: BaseException, **details: object) -> None:
+        """An exception that nobody expected: it is logged and counted."""
+
 
 class Connection:
     """One connection of a peer, over whatever."""

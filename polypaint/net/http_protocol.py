@@ -52,6 +52,9 @@ class AppServices(Protocol):
     def now(self) -> float:
         """Seconds on the server's clock."""
 
+    def report(self, where: str, error: BaseException, **details: object) -> None:
+        """An exception that nobody expected: it is logged and counted."""
+
 
 class HttpServer:
     """All connections of the web port.
@@ -159,10 +162,10 @@ class HttpServer:
     async def _answer(self, connection: "HttpProtocol", exchange: Exchange) -> None:
         try:
             await exchange.run(self.app)
-        except Exception:
+        except Exception as error:
             self.counters["errors"] += 1
             head = exchange.head
-            log.exception("a request failed", method=head.method, path=head.path)
+            self.services.report("http", error, method=head.method, path=head.path)
             await exchange.fail()
         finally:
             connection.answered(exchange)

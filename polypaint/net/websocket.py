@@ -211,8 +211,8 @@ class WebSocketProtocol(asyncio.Protocol):
         self._heard = True
         try:
             self._receive(head)
-        except Exception:
-            self._failed()
+        except Exception as error:
+            self._failed(error)
         self._flush()
 
     # ------------------------------------------------------------ what has arrived
@@ -242,8 +242,8 @@ class WebSocketProtocol(asyncio.Protocol):
                 self._parse_slice()
                 if turns.contended:
                     break
-        except Exception:
-            self._failed()
+        except Exception as error:
+            self._failed(error)
         self._flush()
         if self._protocol.state is not State.OPEN:
             self._received.clear()  # nothing counts after a close frame
@@ -273,8 +273,8 @@ class WebSocketProtocol(asyncio.Protocol):
                 self._frame(event)
         return len(events)
 
-    def _failed(self) -> None:
-        log.exception("a WebSocket failed")
+    def _failed(self, error: Exception) -> None:
+        self._host.report("websocket", error)
         self._protocol.fail(CloseCode.INTERNAL_ERROR, "internal error")
 
     def _set_behind(self) -> None:

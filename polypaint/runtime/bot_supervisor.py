@@ -57,8 +57,8 @@ class BotSupervisor:
             for name, battle in self._service.battles.items():
                 try:
                     self._fill(name, battle)
-                except Exception:
-                    log.exception("bots cannot come", map=name)
+                except Exception as error:
+                    self._host.report("tank bots", error, map=name)
 
     def _fill(self, name: str, battle: Battle) -> None:
         """One bot more, or one less, where that is wanted."""
@@ -90,8 +90,8 @@ class BotSupervisor:
                     await bot.play(client, map_)
         except PolypaintError as error:
             log.warning("a bot had to go", name=name, error=str(error))
-        except Exception:
-            log.exception("a bot has failed", name=name)
+        except Exception as error:
+            self._host.report("tank bots", error, name=name)
 
     def _connection(self, name: str) -> TcpProtocol:
         """The server's end of a bot's connection."""

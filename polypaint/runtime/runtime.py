@@ -237,6 +237,10 @@ class Runtime:
             self._last_messages = (data, endpoint.messages(data))
         return self._last_messages[1]
 
+    def report(self, where: str, error: BaseException, **details: object) -> None:
+        """See `ConnectionHost`."""
+        self.supervisor.report(where, error, **details)
+
     def _go_on(self) -> None:
         """Give those whose share of the last turns was used up another one."""
         try:

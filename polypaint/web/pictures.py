@@ -78,6 +78,9 @@ class AppServices(Protocol):
     def now(self) -> float:
         """Seconds on the server's clock."""
 
+    def report(self, where: str, error: BaseException, **details: object) -> None:
+        """An exception that nobody expected: it is logged and counted."""
+
     def run_effects(self) -> None:
         """Carry out what the service has asked for."""
 

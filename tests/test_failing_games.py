@@ -9,6 +9,7 @@ import pytest
 from polypaint.errors import Refused
 from polypaint.matches import game_runner as running
 from polypaint.matches import match_server as table
+from polypaint.matches import move_log
 from polypaint.matches.game_runner import GameFailed, own_parameters
 from polypaint.matches.games import Game, GameLobby, NotYourTurn, fault
 from polypaint.matches.games.puissance4 import Puissance4
@@ -339,7 +340,7 @@ def test_a_player_acts_as_fast_as_a_person(world, monkeypatch):
 
 
 def test_moves_are_forgotten_a_few_at_a_time(monkeypatch):
-    monkeypatch.setattr(table, "FORGOTTEN_AT_ONCE", 10)
+    monkeypatch.setattr(move_log, "FORGOTTEN_AT_ONCE", 10)
     monkeypatch.setattr(Fragile, "pace", None)
     world = World(games=[Fragile])
     code, ada, bob = started(world, jeu="fragile")
@@ -350,7 +351,7 @@ def test_moves_are_forgotten_a_few_at_a_time(monkeypatch):
     removed, remove = [], world.book.remove
 
     def count(kind, key, now):
-        if kind == table.MOVES:
+        if kind == move_log.KIND:
             removed.append(now)
         remove(kind, key, now)
 

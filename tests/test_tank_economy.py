@@ -144,7 +144,7 @@ def test_kills_of_the_server_take_nothing_back(seed):
     sums = check_ledger(world.store)
     for name in names:
         assert sums.get(name, (0, 0)) == kept[name][-1], "what was kept is there"
-    assert world.tanks._results == {}
+    assert world.tanks._results == set()
     assert kills
 
 

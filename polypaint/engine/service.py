@@ -10,9 +10,9 @@ Must never do I/O. Counterparts: `runtime/services.py` lists the services; `runt
 
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, TypeAlias, TypeVar, cast
+from typing import Any, ClassVar, Final, Protocol, TypeAlias, TypeVar, cast
 
 from polypaint import _codec
 from polypaint.engine.effects import Effect
@@ -78,6 +78,39 @@ class Carriers(dict[type[Effect], Callable[[Effect], Coroutine[Any, Any, None] |
         """Register all of these. Raises TypeError for a class that has a carrier already."""
         for kind, carrier in others.items():
             self.register(kind, carrier)
+
+
+class Requests(Protocol):
+    """A bus as services see it: `bus.reliable.ReliableBus`.
+
+    Messages arrive at least once, in any order, after the turn that sent them has been journaled;
+    every role answers a repeat as it answered the first.
+    """
+
+    def join(self, role: str, receive: Callable[[dict[str, Any], float], None]) -> None:
+        """From now on this role's messages go to `receive(message, now)`."""
+
+    def send(self, role: str, message: dict[str, Any]) -> None:
+        """Have the role receive this; it may be lost."""
+
+    def request(
+        self,
+        key: Hashable,
+        role: str,
+        message: dict[str, Any],
+        now: float,
+        wait_s_max: float = 1.0,
+    ) -> None:
+        """Send this again and again, ever later, until its key is acknowledged.
+
+        It takes the place of what was requested under the same key.
+        """
+
+    def slow_down(self, key: Hashable) -> None:
+        """From now on send it every wait_s_max only: it is known, but not yet done with."""
+
+    def acknowledged(self, key: Hashable) -> None:
+        """Send it no more, if it still is."""
 
 
 class Service(ABC):

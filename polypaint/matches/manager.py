@@ -20,23 +20,38 @@ import orjson
 
 from polypaint.engine.context import Context
 from polypaint.engine.documents import DocumentBuffer
+from polypaint.engine.role_messages import (
+    MANAGER,
+    MATCH,
+    STATS,
+    handlers,
+    name_of,
+)
+from polypaint.engine.service import Requests
 from polypaint.errors import Refused
 from polypaint.matches.effects import Trouble
 from polypaint.matches.game_runner import GameFailed, own_parameters
 from polypaint.matches.games import Game, shown
-from polypaint.matches.messages import ALPHABET, CODE_LENGTH, MATCH, STATS, full_disk, refused
+from polypaint.matches.messages import ALPHABET, CODE_LENGTH, full_disk, refused
+from polypaint.matches.role_messages import (
+    CLOSE_MATCH,
+    CLOSED,
+    NOTED,
+    OPEN_MATCH,
+    OPENED,
+    OPENING,
+    ROLE_MESSAGES,
+    STATE,
+)
 
 if TYPE_CHECKING:
     from random import Random
 
 KIND: Final = "partie"
 REMEMBERED_S: Final = 24 * 3600.0
-RETRY_S: Final = 1.0
 LISTED_MAX: Final = 200
 LIVE: Final = ("CREEE", "OUVERTE", "EN_COURS", "TERMINEE")
 JOINABLE: Final = ("CREEE", "OUVERTE")
-OPENING: Final = frozenset(("createur", "parametres", "cree", "graine", "secret"))
-"""What the match server is told of a match."""
 UNGUESSABLE: Final = 16
 """Characters of a `rid` from which on it is taken for a random one, which nobody can guess."""
 
@@ -82,7 +97,7 @@ class Manager:
         context: Context,
         book: DocumentBuffer,
         games: dict[str, type[Game]],
-        send: Callable[[str, dict[str, Any]], None],
+        bus: Requests,
         failed: Callable[[GameFailed, str], None],
         random: "Random",
     ) -> None:
@@ -92,7 +107,7 @@ class Manager:
         self._context = context
         self._book = book
         self._games = games
-        self._send = send
+        self._bus = bus
         self._failed = failed
         self._random = random
         self._by_rid: dict[Key, str] = {}
@@ -224,7 +239,7 @@ class Manager:
     # ------------------------------------------------------------ between servers
     def receive(self, message: dict[str, Any], now: float) -> None:
         """From the match server or the stats server; a repeat changes nothing."""
-        _MESSAGES[message.get("requete") or message["reponse"]](self, message, now)
+        _HANDLERS[name_of(message)](self, message, now)
 
     def _open(self, code: str, now: float) -> None:
         """Have the match server open a match, until it says that it has."""
@@ -232,14 +247,16 @@ class Manager:
         if party is None or party["ouverte"] or party["ferme"] is not None:
             return
         opening = {key: value for key, value in party.items() if key in OPENING}
-        self._send(MATCH, {"requete": "ouvrir", "code_partie": code} | opening)
-        self._context.timers.at(now + RETRY_S, partial(self._open, code))
+        self._bus.request(
+            OPEN_MATCH.key(MATCH, code), MATCH, OPEN_MATCH.make(code_partie=code, **opening), now
+        )
 
     def _opened(self, message: dict[str, Any], now: float) -> None:
         code = message["code_partie"]
+        self._bus.acknowledged(OPEN_MATCH.key(MATCH, code))
         party = self.parties.get(code)
         if party is not None and party["ferme"] is not None:  # a late message has opened it anew
-            self._send(MATCH, {"requete": "fermer", "code_partie": code})
+            self._bus.send(MATCH, CLOSE_MATCH.make(code_partie=code))
         elif party is not None and not party["ouverte"]:
             party["ouverte"] = True
             self._keep(code, now)
@@ -257,7 +274,7 @@ class Manager:
             if message["etat"] not in LIVE:
                 self._forget_later(code, now)
             self._keep(code, now)
-        self._send(MATCH, {"reponse": "note", "code_partie": code, "n": n})
+        self._bus.send(MATCH, NOTED.make(code_partie=code, n=n))
 
     def _close(self, message: dict[str, Any], now: float) -> None:
         """`fermer`, from the stats server: it will be done, whatever happens to us."""
@@ -267,18 +284,19 @@ class Manager:
             party["fermeture"] = True
             self._keep(code, now)
             self._have_closed(code, now)
-        self._send(STATS, {"reponse": "fermee", "code_partie": code})
+        self._bus.send(STATS, CLOSED.make(code_partie=code))
 
     def _have_closed(self, code: str, now: float) -> None:
         """Have the match server forget a match, until it says that it has."""
         party = self.parties.get(code)
         if party is not None and party["ferme"] is None:
-            self._send(MATCH, {"requete": "fermer", "code_partie": code})
-            self._context.timers.at(now + RETRY_S, partial(self._have_closed, code))
+            closing = CLOSE_MATCH.make(code_partie=code)
+            self._bus.request(CLOSE_MATCH.key(MATCH, code), MATCH, closing, now)
 
     def _closed(self, message: dict[str, Any], now: float) -> None:
         """The match server has."""
         code = message["code_partie"]
+        self._bus.acknowledged(CLOSE_MATCH.key(MATCH, code))
         party = self.parties.get(code)
         if party is not None and party["ferme"] is None:
             before, party["etat"] = party["etat"], "FERMEE"
@@ -343,6 +361,8 @@ class Manager:
         party["ferme"] = self._context.utc(now)
         self._count_live(party, -1)
         self._unopened.pop(code, None)
+        for request in (OPEN_MATCH, CLOSE_MATCH):
+            self._bus.acknowledged(request.key(MATCH, code))
         self._at_end(code, party, now)
 
     def _at_end(self, code: str, party: Party, now: float) -> None:
@@ -388,9 +408,13 @@ def _origin(party: Party) -> str:
     return str(party.get("origine", ""))
 
 
-_MESSAGES: Final[dict[str, Any]] = {
-    "ouverte": Manager._opened,
-    "etat": Manager._state,
-    "fermer": Manager._close,
-    "fermee": Manager._closed,
-}
+_HANDLERS: Final = handlers(
+    MANAGER,
+    ROLE_MESSAGES,
+    {
+        OPENED: Manager._opened,
+        STATE: Manager._state,
+        CLOSE_MATCH: Manager._close,
+        CLOSED: Manager._closed,
+    },
+)

@@ -24,8 +24,6 @@ CREATED, OPEN, PLAYING, OVER, EXPIRED, CANCELLED = (
     "CREEE", "OUVERTE", "EN_COURS", "TERMINEE", "EXPIREE", "ANNULEE",
 )  # fmt: skip
 TAKEN, AWAY, DONE, GONE = "CONNECTE", "ABSENT", "RESULTAT", "PARTI"
-RETRY_S: Final = 1.0
-RETRY_S_MAX: Final = 30.0
 NOTHING: Final = orjson.Fragment(b"{}")
 
 States: TypeAlias = dict[str | None, orjson.Fragment]
@@ -56,7 +54,6 @@ class Seat:
         self.hold: Timer | None = None
         self.acknowledged = False
         """Has the stats server its result?"""
-        self.retry_s = RETRY_S
         self._pacer: Bucket | None = None
 
     def is_hasty(self, pace: tuple[float, float] | None, now: float) -> bool:
@@ -72,12 +69,6 @@ class Seat:
         if self.hold is not None:
             self.hold.cancel()
             self.hold = None
-
-    def next_wait(self) -> float:
-        """Seconds until its result is sent again: ever longer, until it is acknowledged."""
-        wait = RETRY_S_MAX if self.acknowledged else self.retry_s
-        self.retry_s = min(2 * self.retry_s, RETRY_S_MAX)
-        return wait
 
 
 class Match:

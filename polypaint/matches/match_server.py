@@ -18,10 +18,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from polypaint.engine import role_messages as between
 from polypaint.engine.budget import ENTRY
 from polypaint.engine.context import Context
 from polypaint.engine.documents import DocumentBuffer
+from polypaint.engine.role_messages import MANAGER, MATCH, STATS
+from polypaint.engine.service import Requests
 from polypaint.errors import Refused
+from polypaint.matches import role_messages as roles
 from polypaint.matches.effects import Trouble
 from polypaint.matches.game_runner import BY_ITSELF_MAX, MOVES_MAX, GameFailed, RunningGame
 from polypaint.matches.games import Game, GameLobby, NotYourTurn
@@ -35,13 +39,15 @@ from polypaint.matches.match import (
     OPEN,
     OVER,
     PLAYING,
-    RETRY_S,
     TAKEN,
     Match,
     Seat,
     States,
 )
-from polypaint.matches.messages import DEFEAT, MANAGER, STATS, full_disk, normal_code, refused
+from polypaint.matches.messages import DEFEAT, full_disk, normal_code, refused
+from polypaint.matches.move_log import MoveLog
+from polypaint.matches.reservations import Reservations
+from polypaint.matches.role_messages import CLOSED, OPENED, ROLE_MESSAGES, STATE
 from polypaint.matches.spectators import Spectators
 from polypaint.matches.telling import tell_infos, tell_update
 from polypaint.matches.viewer import Standing, Viewer, ViewerKey
@@ -50,7 +56,6 @@ if TYPE_CHECKING:
     from random import Random
 
 KIND: Final = "table"
-MOVES: Final = "coup"
 EXPIRES_S: Final = 600.0
 LATE_S: Final = 600.0
 """No message between servers comes later than this."""
@@ -60,12 +65,7 @@ TICK_S_MIN: Final = 0.01
 """Between two moves that a game makes by itself, whatever it asks for."""
 TICK_AGAIN_S: Final = 1.0
 """After a move that a game made by itself and that could not be carried out."""
-FORGOTTEN_AT_ONCE: Final = 200
-"""Moves of a match that is no more; the others follow, FORGET_S later."""
-FORGET_S: Final = 0.05
 FAILED: Final = "the game has failed; the match is cancelled"
-KEY_DIGITS: Final = 6
-assert MOVES_MAX + BY_ITSELF_MAX < 10**KEY_DIGITS, "keys of moves are in their order"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class MatchServer:
         context: Context,
         book: DocumentBuffer,
         games: dict[str, type[Game]],
-        send: Callable[[str, dict[str, Any]], None],
+        bus: Requests,
         failed: Callable[[GameFailed, str], None],
         seeded: "Callable[[int], Random]",
     ) -> None:
@@ -95,11 +95,12 @@ class MatchServer:
         self._context = context
         self._book = book
         self._games = games
-        self._send = send
+        self._bus = bus
         self._failed = failed
         self._seeded = seeded
-        self._reserved: dict[str, set[str]] = {}
+        self._reservations = Reservations()
         self._spectators = Spectators(context)
+        self._moves = MoveLog(context, book)
         self._places: dict[ViewerKey, Place] = {}
         """Where sessions are: those that have a seat, and those that watch."""
         self._forgotten: set[str] = set()
@@ -109,10 +110,9 @@ class MatchServer:
     def find(self, name: str, code: str | None) -> Match:
         """The match that this player means, if there is a seat for them. Raises MatchRefusal."""
         if code is None:
-            codes = self._reserved.get(name, set())
-            if len(codes) != 1:
+            code = self._reservations.only(name)
+            if code is None:
                 raise refused("code_requis")
-            (code,) = codes
         match = self._live(code)
         seat = match.seats.get(name)
         if seat is not None:
@@ -131,15 +131,6 @@ class MatchServer:
             raise refused("code_inconnu")
         return match
 
-    def _reserve(self, name: str, code: str) -> None:
-        self._reserved.setdefault(name, set()).add(code)
-
-    def _release(self, name: str, code: str) -> None:
-        codes = self._reserved.get(name, set())
-        codes.discard(code)
-        if not codes:
-            self._reserved.pop(name, None)
-
     # ------------------------------------------------------------ coming
     def enter(self, viewer: Viewer, name: str, code: str | None, rid: Any, now: float) -> None:
         """`connexion` of somebody whose identity is known. Raises MatchRefusal."""
@@ -149,7 +140,7 @@ class MatchServer:
             if self._context.read_only:
                 raise full_disk()
             seat = match.seats[name] = Seat(name)
-            self._reserve(name, match.code)
+            self._reservations.add(name, match.code)
         older, seat.viewer = seat.viewer, viewer
         if older is not None:
             del self._places[older.key]
@@ -233,10 +224,10 @@ class MatchServer:
         if match.state in (CREATED, OPEN):
             del match.seats[seat.name]
             if seat.name != match.owner:
-                self._release(seat.name, match.code)
+                self._reservations.remove(seat.name, match.code)
         elif seat.state != GONE:
             seat.state = GONE
-            self._release(seat.name, match.code)
+            self._reservations.remove(seat.name, match.code)
             self._report(match, seat, now)
         self._changed(match, now)
         tell_infos(match, self._states(match))
@@ -316,7 +307,7 @@ class MatchServer:
         match.seq += 1
         match.last_ms = now_ms
         move = {"j": name, "a": action, "t": now_ms}
-        self._book.put(MOVES, _move_key(match.code, match.seq), move, now)
+        self._moves.add(match.code, match.seq, move, now)
         if outcome.results is not None:
             self._end(match, outcome.results, now)
         self._arrange(match, outcome.game_lobby)
@@ -340,7 +331,7 @@ class MatchServer:
     def _depart(self, match: Match, seat: Seat, now: float) -> None:
         seat.end_hold()
         seat.state = GONE
-        self._release(seat.name, match.code)
+        self._reservations.remove(seat.name, match.code)
         self._report(match, seat, now)
 
     def _everybody_gone(self, match: Match, now: float) -> None:
@@ -414,16 +405,16 @@ class MatchServer:
     # ------------------------------------------------------------ between servers
     def receive(self, message: dict[str, Any], now: float) -> None:
         """From the manager or the stats server; a repeat changes nothing."""
-        _MESSAGES[message.get("requete") or message["reponse"]](self, message, now)
+        _HANDLERS[between.name_of(message)](self, message, now)
 
     def _open(self, message: dict[str, Any], now: float) -> None:
         code = message["code_partie"]
         if code not in self.matches and code not in self._forgotten:
             match = self.matches[code] = Match(code, message, self._games)
-            self._reserve(match.owner, code)
+            self._reservations.add(match.owner, code)
             self._replace_timer(match, now + EXPIRES_S, self._expire)
             self._keep(match, now)
-        self._send(MANAGER, {"reponse": "ouverte", "code_partie": code})
+        self._bus.send(MANAGER, OPENED.make(code_partie=code))
 
     def _expire(self, match: Match, now: float) -> None:
         """It was never filled."""
@@ -455,46 +446,43 @@ class MatchServer:
     def _tell_manager(self, match: Match, now: float) -> None:
         if self.matches.get(match.code) is not match or match.told >= match.version:
             return
-        self._send(
-            MANAGER,
-            {
-                "requete": "etat",
-                "code_partie": match.code,
-                "etat": match.state,
-                "libres": match.size - len(match.seats),
-                "n": match.version,
-            },
+        state = STATE.make(
+            code_partie=match.code,
+            etat=match.state,
+            libres=match.size - len(match.seats),
+            n=match.version,
         )
-        self._context.timers.at(now + RETRY_S, partial(self._tell_manager, match))
+        self._bus.request(STATE.key(MANAGER, match.code), MANAGER, state, now)
 
     def _noted(self, message: dict[str, Any], now: float) -> None:
         """The manager knows how a match stands."""
         match = self.matches.get(message["code_partie"])
         if match is not None:
             match.told = max(match.told, message["n"])
-            if match.state in (EXPIRED, CANCELLED) and match.told >= match.version:
-                self._discard(match, now)
+            if match.told >= match.version:
+                self._bus.acknowledged(STATE.key(MANAGER, match.code))
+                if match.state in (EXPIRED, CANCELLED):
+                    self._discard(match, now)
 
     def _report(self, match: Match, seat: Seat, now: float) -> None:
         """`stat`, until it is acknowledged; after that now and then, until the match is closed."""
-        if self.matches.get(match.code) is not match:
-            return
-        self._send(
-            STATS,
-            {
-                "requete": "stat",
-                "id_publique": seat.name,
-                "statut": match.results[seat.name],
-                "code_partie": match.code,
-                "attendus": list(match.seats),
-            },
+        result = between.RESULT.make(
+            id_publique=seat.name,
+            statut=match.results[seat.name],
+            code_partie=match.code,
+            attendus=list(match.seats),
         )
-        self._context.timers.at(now + seat.next_wait(), partial(self._report, match, seat))
+        key = between.RESULT.key(STATS, match.code, seat.name)
+        self._bus.request(key, STATS, result, now, between.RESULT_RETRY_S_MAX)
+        if seat.acknowledged:
+            self._bus.slow_down(key)
 
     def _counted(self, message: dict[str, Any], now: float) -> None:
         """The stats server has this result."""
-        match = self.matches.get(message["code_partie"])
-        seat = match.seats.get(message["id_publique"]) if match is not None else None
+        code, name = message["code_partie"], message["id_publique"]
+        self._bus.slow_down(between.RESULT.key(STATS, code, name))
+        match = self.matches.get(code)
+        seat = match.seats.get(name) if match is not None else None
         if match is not None and seat is not None and not seat.acknowledged:
             seat.acknowledged = True
             self._keep(match, now)
@@ -506,26 +494,21 @@ class MatchServer:
             for _, viewer in list(match.viewers()):
                 self._unbind(viewer, Standing.OVER)
             self._discard(match, now)
-        self._send(MANAGER, {"reponse": "fermee", "code_partie": message["code_partie"]})
+        self._bus.send(MANAGER, CLOSED.make(code_partie=message["code_partie"]))
 
     def _discard(self, match: Match, now: float) -> None:
         """Nothing of it is needed any more."""
         del self.matches[match.code]
+        self._bus.acknowledged(STATE.key(MANAGER, match.code))
+        for name in match.seats:
+            self._bus.acknowledged(between.RESULT.key(STATS, match.code, name))
         self._forgotten.add(match.code)
         self._context.timers.at(now + LATE_S, lambda _now: self._forgotten.discard(match.code))
         self._replace_timer(match, None, self._tick)
         for name in [match.owner, *match.seats]:
-            self._release(name, match.code)
+            self._reservations.remove(name, match.code)
         self._book.remove(KIND, match.code, now)
-        self._forget_moves([_move_key(match.code, n) for n in range(match.seq, 0, -1)], now)
-
-    def _forget_moves(self, keys: list[str], now: float) -> None:
-        """Moves whose match is no more, the last of these keys first, a few at a time."""
-        for key in keys[-FORGOTTEN_AT_ONCE:]:
-            self._book.remove(MOVES, key, now)
-        rest = keys[:-FORGOTTEN_AT_ONCE]
-        if rest:
-            self._context.writing_at(now + FORGET_S, partial(self._forget_moves, rest))
+        self._moves.forget(match.code, match.seq, now)
 
     # ------------------------------------------------------------ after a killed server
     def restore(
@@ -536,15 +519,7 @@ class MatchServer:
     ) -> None:
         """What was kept when the server stopped: every match at the last update anyone saw."""
         tables = dict(documents)
-        played: dict[str, list[bytes]] = {}
-        orphans: list[str] = []
-        for key, body in moves:
-            code = key.partition(":")[0]
-            if code in tables:
-                played.setdefault(code, []).append(body)
-            else:
-                orphans.append(key)
-        self._forget_moves(orphans, now)
+        played = self._moves.restore(moves, tables, now)
         for code, body in tables.items():
             try:
                 match = Match.restored(code, orjson.loads(body), self._games)
@@ -552,10 +527,10 @@ class MatchServer:
                 self._cannot_resume(code, problem)
                 continue
             self.matches[code] = match
-            self._reserve(match.owner, code)
+            self._reservations.add(match.owner, code)
             for seat in match.seats.values():
                 if seat.state != GONE:
-                    self._reserve(seat.name, code)
+                    self._reservations.add(seat.name, code)
             try:
                 self._replay(match, played.get(code, []))
             except Exception as problem:
@@ -605,16 +580,15 @@ class MatchServer:
             self._replace_timer(match, at, self._expire)
 
 
-def _move_key(code: str, seq: int) -> str:
-    """Keys of a match's moves are in their order."""
-    return f"{code}:{seq:0{KEY_DIGITS}}"
-
-
-_MESSAGES: Final[dict[str, Any]] = {
-    "ouvrir": MatchServer._open,
-    "note": MatchServer._noted,
-    "fermer": MatchServer._close,
-    "compte": MatchServer._counted,
-    "doublon": MatchServer._counted,
-    "conflit": MatchServer._counted,
-}
+_HANDLERS: Final = between.handlers(
+    MATCH,
+    ROLE_MESSAGES,
+    {
+        roles.OPEN_MATCH: MatchServer._open,
+        roles.NOTED: MatchServer._noted,
+        roles.CLOSE_MATCH: MatchServer._close,
+        between.COUNTED: MatchServer._counted,
+        between.AGAIN: MatchServer._counted,
+        between.CONFLICT: MatchServer._counted,
+    },
+)

@@ -13,7 +13,6 @@ from typing import Any, Final
 from polypaint.errors import Refused
 from polypaint.identity.accounts import is_name, is_password
 
-MANAGER, MATCH, STATS = "manager", "match", "stats"
 VICTORY, DEFEAT, DRAW = "victoire", "defaite", "nul"
 CODE_LENGTH: Final = 6
 ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"

@@ -7,19 +7,19 @@ misbehaves.
 """
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar
 
 from polypaint.engine.context import Context
 from polypaint.engine.documents import DocumentBuffer
-from polypaint.engine.service import Documents, Gauge, Service, text_endpoint
-from polypaint.matches import manager
+from polypaint.engine.role_messages import MANAGER, MATCH, STATS
+from polypaint.engine.service import Documents, Gauge, Requests, Service, text_endpoint
+from polypaint.matches import manager, move_log
 from polypaint.matches import match_server as table
 from polypaint.matches.effects import Trouble
 from polypaint.matches.game_runner import GameFailed
 from polypaint.matches.games import Game
 from polypaint.matches.manager import Manager
 from polypaint.matches.match_server import MatchServer
-from polypaint.matches.messages import MANAGER, MATCH, STATS
 from polypaint.matches.session import MatchSession
 from polypaint.matches.stats import Stats
 from polypaint.matches.viewer import ViewerKey
@@ -28,21 +28,11 @@ if TYPE_CHECKING:
     from random import Random
 
 
-class Bus(Protocol):
-    """What matches need of a bus, see `polypaint.bus`."""
-
-    def join(self, role: str, receive: Callable[[dict[str, Any], float], None]) -> None:
-        """From now on this role's messages go here."""
-
-    def send(self, role: str, message: dict[str, Any]) -> None:
-        """Have the role receive this, at least once, after the turn has been journaled."""
-
-
 class MatchService(Service):
     """See the module. random: for codes, unguessable; seeded: for games, repeatable."""
 
     name = "matches"
-    KINDS = (manager.KIND, table.KIND, table.MOVES)
+    KINDS = (manager.KIND, table.KIND, move_log.KIND)
     PREFIX = "match_"
     COUNTED: ClassVar = {
         "actions": "Actions that players took in matches.",
@@ -54,7 +44,7 @@ class MatchService(Service):
         self,
         context: Context,
         book: DocumentBuffer,
-        bus: Bus,
+        bus: Requests,
         games: dict[str, type[Game]],
         random: "Random",
         seeded: "Callable[[int], Random]",
@@ -63,9 +53,9 @@ class MatchService(Service):
         self.context = context
         self.sessions: dict[ViewerKey, MatchSession] = {}
         self.counters = dict.fromkeys(self.COUNTED, 0)
-        self.manager = Manager(context, book, games, bus.send, self._failed, random)
-        self.table = MatchServer(context, book, games, bus.send, self._failed, seeded)
-        self.stats = Stats(context, bus.send)
+        self.manager = Manager(context, book, games, bus, self._failed, random)
+        self.table = MatchServer(context, book, games, bus, self._failed, seeded)
+        self.stats = Stats(context, bus)
         bus.join(MANAGER, self.manager.receive)
         bus.join(MATCH, self.table.receive)
         bus.join(STATS, self.stats.receive)
@@ -78,7 +68,7 @@ class MatchService(Service):
     def restore(self, documents: Documents, now: float) -> None:
         """What was kept when the server stopped: kind → (key, JSON)."""
         self.manager.restore(documents[manager.KIND], now)
-        self.table.restore(documents[table.KIND], documents[table.MOVES], now)
+        self.table.restore(documents[table.KIND], documents[move_log.KIND], now)
 
     def listening(self, address: str) -> None:
         """Where the match server is, as players are told."""

@@ -7,27 +7,38 @@ Counterparts: `match_server.py` sends `stat`, `manager.py` is asked to close.
 Protocol: docs/matches.md, sections 2 and 4.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
 from polypaint.engine.context import Context
+from polypaint.engine.role_messages import (
+    MANAGER,
+    MATCH,
+    OUTCOMES,
+    RESULT,
+    STATS,
+    handlers,
+    name_of,
+)
+from polypaint.engine.service import Requests
 from polypaint.matches.effects import CountResult, PlayerRecord, ReadRanking, ReadRecord, Trouble
-from polypaint.matches.messages import MANAGER, MatchRefusal, refused
+from polypaint.matches.messages import MatchRefusal, refused
+from polypaint.matches.role_messages import CLOSE_MATCH, CLOSED, ROLE_MESSAGES
 from polypaint.matches.viewer import Answer
 
-RETRY_S: Final = 1.0
-RETRY_S_MAX: Final = 30.0
+CLOSING_RETRY_S_MAX: Final = 30.0
 RANKED_MAX: Final = 100
 
 
 class Stats:
     """See the module. sender: the role to which `stat` is answered."""
 
-    def __init__(self, context: Context, send: Callable[[str, dict[str, Any]], None]) -> None:
+    def __init__(self, context: Context, bus: Requests) -> None:
         self._context = context
-        self._send = send
-        self._closing: dict[str, float] = {}
+        self._bus = bus
+        self._closing: set[str] = set()
+        """Matches that the manager has been asked to close."""
 
     # ------------------------------------------------------------ what clients ask for
     def player(self, name: str, then: Answer) -> None:
@@ -49,7 +60,7 @@ class Stats:
     # ------------------------------------------------------------ between servers
     def receive(self, message: dict[str, Any], now: float) -> None:
         """From a match server or the manager; a repeat changes nothing."""
-        _MESSAGES[message.get("requete") or message["reponse"]](self, message, now)
+        _HANDLERS[name_of(message)](self, message, now)
 
     def _stat(self, message: dict[str, Any], _now: float) -> None:
         """A player's result. Unanswered while the store is away: it will come again."""
@@ -64,25 +75,23 @@ class Stats:
         if outcome == "conflit":
             details = {"code": code, "player": player, "statut": message["statut"]}
             self._context.effects.append(Trouble("two results for one player", details))
-        sender = message.get("de", "match")
-        self._send(sender, {"reponse": outcome, "code_partie": code, "id_publique": player})
+        answer = OUTCOMES[outcome].make(code_partie=code, id_publique=player)
+        self._bus.send(message.get("de", MATCH), answer)
         if players.issuperset(message["attendus"]) and code not in self._closing:
-            self._closing[code] = RETRY_S
-            self._close(code, now)
-
-    def _close(self, code: str, now: float) -> None:
-        """Ask the manager to close a match, until it has."""
-        wait = self._closing.get(code)
-        if wait is not None:
-            self._closing[code] = min(2 * wait, RETRY_S_MAX)
-            self._send(MANAGER, {"requete": "fermer", "code_partie": code})
-            self._context.timers.at(now + wait, partial(self._close, code))
+            self._closing.add(code)
+            closing = CLOSE_MATCH.make(code_partie=code)
+            self._bus.request(
+                CLOSE_MATCH.key(MANAGER, code), MANAGER, closing, now, CLOSING_RETRY_S_MAX
+            )
 
     def _closed(self, message: dict[str, Any], _now: float) -> None:
-        self._closing.pop(message["code_partie"], None)
+        """The manager sees to it."""
+        code = message["code_partie"]
+        self._closing.discard(code)
+        self._bus.acknowledged(CLOSE_MATCH.key(MANAGER, code))
 
 
-_MESSAGES: Final[dict[str, Any]] = {"stat": Stats._stat, "fermee": Stats._closed}
+_HANDLERS: Final = handlers(STATS, ROLE_MESSAGES, {RESULT: Stats._stat, CLOSED: Stats._closed})
 
 
 def player_json(record: PlayerRecord) -> dict[str, Any]:

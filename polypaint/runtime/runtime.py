@@ -17,6 +17,7 @@ from typing import Final, TypeVar
 import structlog
 
 from polypaint._codec import SendQueue
+from polypaint.bus.reliable import ReliableBus
 from polypaint.engine.context import Context
 from polypaint.engine.documents import DocumentBuffer
 from polypaint.engine.quota import Quota
@@ -101,7 +102,8 @@ class Runtime:
         Raises TypeError for one that nobody carries out.
         """
         runner, registered = self.effect_runner, []
-        parts = Parts(self.context, self.book, self.bus, self.store, runner, domain)
+        requests = ReliableBus(self.context, self.bus)
+        parts = Parts(self.context, self.book, requests, self.store, runner, domain)
         for make in domain.services:
             registered.append(made := make(parts))
             runner.carriers.include(made.carriers)

@@ -19,7 +19,7 @@ from polypaint.bus import Bus
 from polypaint.bus.local import LocalBus
 from polypaint.engine.context import Context
 from polypaint.engine.documents import DocumentBuffer
-from polypaint.engine.service import Carriers, Service
+from polypaint.engine.service import Carriers, Requests, Service
 from polypaint.matches.effects import ArrangeGameLobby, RemoveGameLobby
 from polypaint.matches.games import Game
 from polypaint.matches.service import MatchService
@@ -67,7 +67,7 @@ class Parts:
 
     context: Context
     documents: DocumentBuffer
-    bus: Bus
+    bus: Requests
     store: Store
     outside: Outside
     domain: Domain
@@ -121,10 +121,8 @@ def matches(parts: Parts) -> Registered:
 
 def tanks(parts: Parts) -> Registered:
     """Tanks, and their bots."""
-    domain, bus, settings = parts.domain, parts.bus, parts.context.settings
-    service = TankService(
-        parts.context, parts.documents, bus.join, bus.send, domain.words, domain.random
-    )
+    domain, settings = parts.domain, parts.context.settings
+    service = TankService(parts.context, parts.documents, parts.bus, domain.words, domain.random)
 
     def bots(host: ConnectionHost) -> BotSupervisor:
         return BotSupervisor(service, host, settings.tank_bots)

@@ -5,7 +5,6 @@ map. Protocol: docs/tanks.md.
 """
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import orjson
@@ -13,7 +12,8 @@ import orjson
 from polypaint.engine.budget import COPIES
 from polypaint.engine.context import Context
 from polypaint.engine.documents import DocumentBuffer
-from polypaint.engine.service import Documents, Gauge, Service, text_endpoint
+from polypaint.engine.role_messages import RESULT, RESULT_RETRY_S_MAX, STATS, TANKS
+from polypaint.engine.service import Documents, Gauge, Requests, Service, text_endpoint
 from polypaint.identity.accounts import Presence
 from polypaint.tanks.battle import Battle
 from polypaint.tanks.economy import Economy, Profile
@@ -25,15 +25,12 @@ from polypaint.tanks.viewer import ViewerKey
 if TYPE_CHECKING:
     from random import Random
 
-ROLE: Final = "tanks"
 CONDUCT: Final = "conduite"
 RESULTS: Final = "resultat"
-RETRY_S: Final = 1.0
-RETRY_S_MAX: Final = 30.0
 
 
 class TankService(Service):
-    """See the module. join, send: of a bus, see `polypaint.bus`."""
+    """See the module."""
 
     name = "tanks"
     KINDS = (RESULTS,)
@@ -49,8 +46,7 @@ class TankService(Service):
         self,
         context: Context,
         book: DocumentBuffer,
-        join: Callable[[str, Callable[[dict[str, Any], float], None]], None],
-        send: Callable[[str, dict[str, Any]], None],
+        bus: Requests,
         words: Words,
         random: "Random",
     ) -> None:
@@ -63,13 +59,14 @@ class TankService(Service):
         self.counters = dict.fromkeys(self.COUNTED, 0)
         self.stopping = False
         self._book = book
-        self._send = send
+        self._bus = bus
         self._random = random
         self._online: dict[str, bytes] = {}
         """`listplayercoinfo` in pieces, each made when it changes."""
-        self._results: dict[str, dict[str, Any]] = {}
+        self._results: set[str] = set()
+        """Those that are not counted yet, by battle and name."""
         self.battles = {name: self._new_battle(name) for name in MAPS}
-        join(ROLE, self.receive)
+        bus.join(TANKS, self.receive)
 
     # ------------------------------------------------------------ connections
     def connect(self, address: str, now: float, _rtt_s: Callable[[], float]) -> TankSession | None:
@@ -193,37 +190,33 @@ class TankService(Service):
         """A battle has ended: its results go to the stats server, the map opens again."""
         self.battles[battle.map.name] = self._new_battle(battle.map.name)
         for name, statut in results.items():
-            result = {
-                "requete": "stat",
-                "id_publique": name,
-                "statut": statut,
-                "code_partie": battle.run,
-                "attendus": list(results),
-                "de": ROLE,
-            }
-            self._results[f"{battle.run}:{name}"] = result
+            result = RESULT.make(
+                id_publique=name,
+                statut=statut,
+                code_partie=battle.run,
+                attendus=list(results),
+                de=TANKS,
+            )
             self._book.put(RESULTS, f"{battle.run}:{name}", result, now)
-            self._report(f"{battle.run}:{name}", RETRY_S, now)
+            self._report(f"{battle.run}:{name}", result, now)
 
-    def _report(self, key: str, wait: float, now: float) -> None:
-        """Send a result until it is acknowledged."""
-        result = self._results.get(key)
-        if result is not None:
-            self._send("stats", result)
-            again = partial(self._report, key, min(2 * wait, RETRY_S_MAX))
-            self.context.timers.at(now + wait, again)
+    def _report(self, key: str, result: dict[str, Any], now: float) -> None:
+        """Have a result counted."""
+        self._results.add(key)
+        self._bus.request(RESULT.key(STATS, key), STATS, result, now, RESULT_RETRY_S_MAX)
 
     def receive(self, message: dict[str, Any], now: float) -> None:
         """From the stats server: it has a result."""
         key = f"{message['code_partie']}:{message['id_publique']}"
-        if self._results.pop(key, None) is not None:
+        self._bus.acknowledged(RESULT.key(STATS, key))
+        if key in self._results:
+            self._results.discard(key)
             self._book.remove(RESULTS, key, now)
 
     def restore(self, documents: Documents, now: float) -> None:
         """Results that were on their way when the server stopped: kind → (key, JSON)."""
         for key, body in documents[RESULTS]:
-            self._results[key] = orjson.loads(body)
-            self._report(key, RETRY_S, now)
+            self._report(key, orjson.loads(body), now)
 
     def stop(self, now: float) -> None:
         """The operator stops the server: every map is closed."""

@@ -36,6 +36,7 @@ def stroke(peer: Peer, x: float = 1) -> Peer:
 
 def people(peer: Peer) -> list[dict]:
     """Everybody who is in a lobby, as this peer was told."""
+    peer.world.advance(presence.TICK_S)
     here: dict[int, dict] = {}
     for packet in peer.take():
         if packet[2] == PEOPLE.id:
@@ -52,6 +53,7 @@ def people(peer: Peer) -> list[dict]:
 
 def changes(peer: Peer) -> list[tuple[str, int]]:
     """(name, has gone?) of those of whom this peer was told."""
+    peer.world.advance(presence.TICK_S)
     told = [decode(p, True) for p in peer.take() if p[2] == PERSON.id]
     return [(json.loads(text)["name"], gone) for gone, text in told]
 
@@ -114,6 +116,7 @@ def test_a_long_list_comes_in_parts_and_ends(world, monkeypatch):
     ada.create("d")
     for i in range(9):
         world.peer(f"p{i}").join("d")
+    world.advance(1)
     cid = world.extended("cid").join("d")
     parts = [part for part, _ in cid.values(PEOPLE)]
     assert parts == [0, *[1] * (len(parts) - 1)]
@@ -134,6 +137,19 @@ def test_who_lags_is_told_anew_with_the_canvas(world):
     world.deliver(bob)
     assert world.service.counters["resyncs"]
     assert [person["name"] for person in people(bob)] == ["ada", "bob", "cid"]
+
+
+def test_who_comes_and_goes_all_the_time_is_told_now_and_then(world):
+    ada, bob = pair(world)
+    cid = world.extended("cid")
+    for _ in range(400):
+        world.advance(0.001)
+        cid.join("d").send(LOBBY_DISCONNECT)
+    told = b"".join(ada.take())
+    assert len(told) < 8000
+    cid.join("d")
+    assert [person["name"] for person in people(bob)][-1] == "cid"
+    assert {person["name"] for person in people(ada)} >= {"cid"}
 
 
 # ---------------------------------------------------------------- pointers

@@ -180,7 +180,7 @@ class Attendance:
         member.subscribe(lobby.broadcast)
         self._channels.enter_lobby(member, lobby.info.filename)
         owner = member.name == lobby.info.owner
-        lobby.presence.came(member, owner, self._context.date(now))
+        lobby.presence.came(member, owner, self._context, now)
         if member.extended:
             lobby.when_free(partial(lobby.can_undo, member.name), now)
         if self._context.read_only:
@@ -198,7 +198,7 @@ class Attendance:
         was_frozen = lobby.frozen
         lobby.remove_member(membership)
         member.unsubscribe()
-        lobby.presence.went(member, self._context.date(now))
+        lobby.presence.went(member, self._context, now)
         if lobby.undo is not None and member.extended:
             at = lobby.undo.went(member.name, now)
             expire = partial(lobby.when_free, lobby.expire_undo)

@@ -125,9 +125,7 @@ def away(session: "PaintSession", packet: bytes, now: float) -> None:
     conforms(packet)
     if session.membership is not None:
         (elsewhere,) = CODEC.decode(packet)
-        session.membership.lobby.presence.set_away(
-            session, elsewhere == 1, session.context.date(now)
-        )
+        session.membership.lobby.presence.set_away(session, elsewhere == 1, session.context, now)
 
 
 def gesture(session: "PaintSession", packet: bytes, _now: float) -> None:

@@ -9,11 +9,14 @@ at the moment. Protocol: docs/protocol.md, section 10.
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from typing import Final, Protocol
 
 import orjson
 
 from polypaint._codec import Broadcast, FlushSet, SendQueue
+from polypaint.engine.context import Context
 from polypaint.paint.live_ink import LiveInk
 from polypaint.paint.packets import DATA_BYTES_MAX, NUMBER_MAX, PEOPLE, PERSON
 
@@ -22,6 +25,10 @@ COLOURS: Final = 8
 LISTED_MAX: Final = 500
 """People of a lobby that a newcomer is told of; of others only when something changes."""
 PART_BYTES: Final = DATA_BYTES_MAX // 2
+TICK_S: Final = 0.1
+"""Changes are told no more often."""
+FEW: Final = 20
+"""Changes that are told as such however few people there are."""
 
 
 class Somebody(Protocol):
@@ -62,37 +69,44 @@ class Presence:
         self._people: dict[Somebody, Person] = {}
         self._colours: Counter[int] = Counter()
         self._last_key = 0
+        self._listeners = 0
+        self._changes: dict[int, tuple[Person, bool]] = {}
+        """Not told yet: who has come, changed, or (True) gone, by key."""
+        self._told_at = float("-inf")
 
-    def came(self, somebody: Somebody, owner: bool, date: int) -> None:
+    def came(self, somebody: Somebody, owner: bool, context: Context, now: float) -> None:
         """Somebody has joined: tell the others, and them who is here, if they asked for it."""
         self._last_key = self._last_key % NUMBER_MAX + 1
         colour = min(range(COLOURS), key=self._colours.__getitem__)
         self._colours[colour] += 1
         role = "owner" if owner else "drawer"
-        person = Person(self._last_key, somebody.name, role, colour, date)
+        person = Person(self._last_key, somebody.name, role, colour, context.date(now))
         self._people[somebody] = person
-        self._changed(person, date)
+        self._changed(person, False, context, now)
         if somebody.extended:
+            self._listeners += 1
             somebody.send_queue.subscribe(self.broadcast)
             somebody.send_queue.subscribe(self.live_ink.broadcast)
-        self.tell(somebody, date)
+            self.tell(somebody, context.date(now))
 
-    def went(self, somebody: Somebody, date: int) -> None:
+    def went(self, somebody: Somebody, context: Context, now: float) -> None:
         """Somebody has left."""
         person = self._people.pop(somebody, None)
         if person is not None:
             self._colours[person.colour] -= 1
-            somebody.send_queue.unsubscribe(self.broadcast)
-            somebody.send_queue.unsubscribe(self.live_ink.broadcast)
             self.live_ink.gone(person.key)
-            self._changed(person, date, gone=True)
+            if somebody.extended:
+                self._listeners -= 1
+                somebody.send_queue.unsubscribe(self.broadcast)
+                somebody.send_queue.unsubscribe(self.live_ink.broadcast)
+            self._changed(person, True, context, now)
 
-    def set_away(self, somebody: Somebody, away: bool, date: int) -> None:
+    def set_away(self, somebody: Somebody, away: bool, context: Context, now: float) -> None:
         """Somebody looks elsewhere, or is back."""
         person = self._people.get(somebody)
         if person is not None and person.away is not away:
             person.away = away
-            self._changed(person, date)
+            self._changed(person, False, context, now)
 
     def key_of(self, somebody: Somebody) -> int:
         """By which others know them; 0: they are not here."""
@@ -101,22 +115,49 @@ class Presence:
 
     def tell(self, somebody: Somebody, date: int) -> None:
         """Send the whole list: to a newcomer, and to those from whom changes were kept."""
-        if not somebody.extended:
-            return
+        if somebody.extended:
+            packets = self._list(date)
+            self._flush_set.spent += sum(map(len, packets))
+            somebody.send_queue.push(b"".join(packets))
+
+    def _list(self, date: int) -> list[bytes]:
         parts: list[list[bytes]] = [[]]
         size = 0
-        for person in list(self._people.values())[:LISTED_MAX]:
+        for person in islice(self._people.values(), LISTED_MAX):
             entry = person.json
             size += len(entry) + 1
             if size > PART_BYTES:
                 parts.append([])
                 size = len(entry) + 1
             parts[-1].append(entry)
-        for number, entries in enumerate(parts):
-            text = (b"[" + b",".join(entries) + b"]").decode()
-            packet = PEOPLE.encode_reply(date, min(number, 1), text)
-            self._flush_set.spent += len(packet)
-            somebody.send_queue.push(packet)
+        return [
+            PEOPLE.encode_reply(date, min(number, 1), f"[{b','.join(entries).decode()}]")
+            for number, entries in enumerate(parts)
+        ]
 
-    def _changed(self, person: Person, date: int, gone: bool = False) -> None:
-        self.broadcast.publish(PERSON.encode_reply(date, int(gone), person.json.decode()))
+    # ------------------------------------------------------------ changes
+    def _changed(self, person: Person, gone: bool, context: Context, now: float) -> None:
+        """Have it told, at once if nothing was lately: who comes and goes often costs little."""
+        if not self._listeners:
+            return
+        waits = bool(self._changes)
+        self._changes[person.key] = (person, gone)
+        at = self._told_at + TICK_S
+        if at <= now:
+            self._tell_changes(context, now)
+        elif not waits:
+            context.timers.at(at, partial(self._tell_changes, context))
+
+    def _tell_changes(self, context: Context, now: float) -> None:
+        """Tell what has changed, or the whole list, if that is shorter."""
+        changes, self._changes = self._changes, {}
+        self._told_at = now
+        date = context.date(now)
+        if len(changes) > max(FEW, len(self._people)):
+            packets = self._list(date)
+        else:
+            packets = [
+                PERSON.encode_reply(date, int(gone), person.json.decode())
+                for person, gone in changes.values()
+            ]
+        self.broadcast.publish(b"".join(packets))

@@ -27,6 +27,7 @@ PROGRAMS = (
     ("tanks.py",),
     ("stores.py",),
     ("slow.py",),
+    ("live_ink.py",),
     ("many.py",),
 )
 PYTEST = ("-m", "pytest", str(HERE), "-q", "--no-cov", "--benchmark-columns=median,ops")

@@ -16,7 +16,7 @@ from polypaint.paint.packets import HEADER, INK, POINTER
 
 TICK_S: Final = 1 / 30
 """The shortest time between two packets of one person."""
-PERSON_S: Final = 0.004
+PERSON_S: Final = 0.005
 """How much longer a tick is for each person who points or draws."""
 LAG_BYTES: Final = 32 * 1024
 """Whoever has more than this to be sent is not given what people do meanwhile."""

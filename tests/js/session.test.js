@@ -620,12 +620,20 @@ test("one's own pointer and ink are told now and then, and the end of the ink at
   drawing.sendInk({ rgba: [1, 2, 3, 4], width: 2, points: [1, 1], done: false });
   drawing.sendInk({ rgba: [1, 2, 3, 4], width: 2, points: [2, 2], done: false });
   assert.deepEqual(world.socket.sent, []);
-  await world.clock.advance(33);
+  await world.clock.advance(32);
+  assert.deepEqual(world.socket.sent, []);
+  await world.clock.advance(1);
   const [pointer, ink] = world.socket.sent;
   const { x, left } = decodeRequest(POINTER, pointer);
   assert.deepEqual([x, left], [9, -8388607]);
   assert.deepEqual([...decodeRequest(INK, ink).points], [1, 1, 2, 2]);
   world.socket.take();
+  for (const key of [1, 2]) world.socket.say(POINTER, { key, x: 4, y: 5, left: 0, top: 0, right: 1, bottom: 1 });
+  drawing.sendPointer(1, 1, view); // one other person points, too: less often
+  await world.clock.advance(37);
+  assert.deepEqual(world.socket.take(), []);
+  await world.clock.advance(1);
+  assert.deepEqual(world.socket.take(), ["POINTER"]);
   drawing.sendInk({ rgba: [1, 2, 3, 4], width: 2, points: [3, 3], done: true });
   drawing.sendInk({ rgba: [1, 2, 3, 4], width: 2, points: Array(1100).fill(4), done: false });
   drawing.sendInk({ rgba: [1, 2, 3, 4], width: 2, points: [], done: true });

@@ -86,7 +86,7 @@ export class Drawing extends Emitter {
     this.#presence = new Presence(client.name);
     this.#telling = new Telling(
       client.clock,
-      () => this.#presence.people.length,
+      () => this.#presence.takeActive(),
       (packet) => this.#tell(packet),
     );
     this.#undo = new Undo((packet) => this.#tell(packet));

@@ -44,8 +44,8 @@ import { parse } from "./strictjson.js";
  */
 
 const TELL_MS = 33;
-/** The more there are, the less often each tells. */
-const TELL_MS_PER_PERSON = 4;
+/** The more people point or draw, the less often each tells. */
+const TELL_MS_PER_PERSON = 5;
 const POINTS_MAX = 512;
 
 /** Others, as the server tells of them. */
@@ -54,6 +54,8 @@ export class Presence {
   #people = new Map();
   /** Whose ink grows. @type {Set<number>} */
   #inking = new Set();
+  /** Who has pointed or drawn lately. @type {Set<number>} */
+  #active = new Set();
   #name;
 
   /** @param {string} name of oneself: one is not told what one does */
@@ -64,6 +66,13 @@ export class Presence {
   /** Everybody who is here, in the order in which they came. */
   get people() {
     return [...this.#people.values()];
+  }
+
+  /** How many others have pointed or drawn since the last call. */
+  takeActive() {
+    const { size } = this.#active;
+    this.#active.clear();
+    return size;
   }
 
   /**
@@ -128,7 +137,9 @@ export class Presence {
   /** @param {number} key */
   #other(key) {
     const name = this.#people.get(key)?.name;
-    return name === this.#name ? undefined : name;
+    if (name === this.#name) return undefined;
+    this.#active.add(key);
+    return name;
   }
 }
 
@@ -146,7 +157,7 @@ export class Telling {
 
   /**
    * @param {Clock} clock
-   * @param {() => number} crowd how many people are here
+   * @param {() => number} crowd how many others do the same, since the last call
    * @param {(packet: Uint8Array) => void} send
    */
   constructor(clock, crowd, send) {
@@ -191,8 +202,9 @@ export class Telling {
   }
 
   #soon() {
-    const pause = Math.max(TELL_MS, TELL_MS_PER_PERSON * this.#crowd());
-    this.#timer ??= this.#clock.setTimeout(() => this.#flush(), pause);
+    if (this.#timer !== null) return;
+    const pause = TELL_MS + TELL_MS_PER_PERSON * this.#crowd();
+    this.#timer = this.#clock.setTimeout(() => this.#flush(), pause);
   }
 
   #flush() {

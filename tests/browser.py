@@ -31,8 +31,11 @@ def chromium() -> str:
 
 
 @asynccontextmanager
-async def browsing(**options: Any) -> AsyncIterator[Any]:
-    """A context of a headless Chromium. What pages say on the console is an error."""
+async def browsing(expected: str = "no such text", **options: Any) -> AsyncIterator[Any]:
+    """A context of a headless Chromium. What pages say on the console is an error.
+
+    expected: what they may say begins with this.
+    """
     program = chromium()
     try:
         from playwright.async_api import async_playwright
@@ -48,7 +51,7 @@ async def browsing(**options: Any) -> AsyncIterator[Any]:
             yield context
         finally:
             await browser.close()
-    assert not said, said
+    assert not [text for text in said if not text.startswith(expected)]
 
 
 class _Files(SimpleHTTPRequestHandler):
@@ -68,7 +71,7 @@ def files() -> Iterator[str]:
     """An address at which the files are."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Files, directory=str(ROOT)))
     server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}"

@@ -20,7 +20,7 @@ IMPORT = re.compile(r'^(?:import|export)\b[^"]*?(?:\bfrom )?"(\.[^"]+)";', re.MU
 
 def modules() -> list[Path]:
     """The modules of the page but for the drawing surface's."""
-    return [path for path in PAGE.rglob("*.js") if "surface" not in path.parts]
+    return [path for path in PAGE.rglob("*.js") if "surface" not in path.relative_to(PAGE).parts]
 
 
 def imported(path: Path) -> list[Path]:

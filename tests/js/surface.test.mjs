@@ -5,8 +5,13 @@ import { test } from "node:test";
 
 const page = "../../polypaint/web/static/page/surface";
 const { boxOf, common, distanceToSegment, inside, union } = await import(`${page}/boxes.js`);
+const { placement } = await import(`${page}/cutout.js`);
+const { dragged, growth, handleAt, mapBetween, mapped, normal, placeOn } = await import(
+  `${page}/frame.js`
+);
 const { Gestures } = await import(`${page}/gestures.js`);
 const { Ink, hexOf, rgbaOf } = await import(`${page}/ink.js`);
+const { isEqual, lineAround, mostlyInside, topmostAt, touches } = await import(`${page}/lines.js`);
 const { endsBetween, ribbon } = await import(`${page}/ribbon.js`);
 const { stampTo } = await import(`${page}/stamps.js`);
 const { changesBetween } = await import(`${page}/stroke_changes.js`);
@@ -322,4 +327,123 @@ test("fingers pan when they do not draw, and the pen's other end erases", () => 
   down(2, "pen", 0, 0, 30, { button: 5 });
   gestures.up(2, 40, true);
   assert.deepEqual(told, ["pan 30 4", "pen", "start eraser", "abort"]);
+});
+
+// ---------------------------------------------------------------- frames around selections
+const frame = { x: 100, y: 100, width: 200, height: 100, angle: 0 };
+const near = (a, b) => assert.ok(Math.abs(a - b) < 1e-4, `${a} is not ${b}`);
+
+test("a frame is held at its corners, its sides, its knob, or within", () => {
+  const held = (x, y, of = frame) => handleAt(of, { x, y }, 6, 26);
+  assert.deepEqual(held(298, 202), { kind: "scale", x: 1, y: 1 });
+  assert.deepEqual(held(200, 97), { kind: "scale", x: 0, y: -1 });
+  assert.deepEqual(held(200, 74), { kind: "rotate" });
+  assert.deepEqual(held(150, 140), { kind: "move" });
+  assert.equal(held(320, 150), null);
+  const turned = { ...frame, angle: 90 };
+  assert.deepEqual(held(150, 50, turned), { kind: "scale", x: -1, y: 1 });
+  assert.deepEqual(held(276, 150, turned), { kind: "rotate" });
+  const small = { ...frame, width: 12, height: 12 };
+  assert.deepEqual(held(106, 106, small), { kind: "move" });
+});
+
+test("a corner that is dragged leaves the opposite one where it is", () => {
+  for (const angle of [0, 30, -135]) {
+    const before = { ...frame, angle };
+    for (const [x, y] of [[1, 1], [-1, 1], [1, -1], [-1, -1], [1, 0], [0, -1]]) {
+      const from = placeOn(before, x, y);
+      const to = { x: from.x + 31, y: from.y + 17 };
+      for (const free of [true, false]) {
+        const after = dragged(before, { kind: "scale", x, y }, from, to, free);
+        const [was, is] = [placeOn(before, -x, -y), placeOn(after, -x, -y)];
+        near(was.x, is.x);
+        near(was.y, is.y);
+        if (x && y && !free) near(after.width / after.height, 2);
+        if (x && y && free && after.width > 1 && after.height > 1) {
+          const corner = placeOn(after, x, y);
+          near(corner.x, to.x);
+          near(corner.y, to.y);
+        }
+      }
+    }
+  }
+});
+
+test("what is in one frame comes to the same place of the other", () => {
+  const after = { x: 40, y: -20, width: 50, height: 300, angle: 77 };
+  for (const before of [frame, { ...frame, angle: 12 }]) {
+    const matrix = mapBetween(before, after);
+    near(growth(matrix), Math.sqrt((50 * 300) / (200 * 100)));
+    for (const [across, down] of [[0, 0], [1, 1], [-1, 0.5], [0.3, -1]]) {
+      const [from, to] = [placeOn(before, across, down), placeOn(after, across, down)];
+      const [x, y] = mapped(matrix, [from.x, from.y]);
+      near(x, to.x);
+      near(y, to.y);
+    }
+  }
+});
+
+test("a frame is turned by its knob, with Shift in steps", () => {
+  const centre = { x: 200, y: 150 };
+  const turned = dragged(frame, { kind: "rotate" }, { x: 200, y: 50 }, { x: 300, y: 150 }, false);
+  near(turned.angle, 90);
+  const place = { x: centre.x + 40, y: centre.y - 100 };
+  near(dragged(frame, { kind: "rotate" }, { x: 200, y: 50 }, place, true).angle, 15);
+  assert.equal(normal(270), -90);
+});
+
+// ---------------------------------------------------------------- lines
+const drawn = (points, more = {}) => {
+  return { rgba: [1, 2, 3, 255], width: 4, height: 4, author: "ada", points, ...more };
+};
+
+test("strokes of one gesture are one line", () => {
+  const list = [
+    drawn([0, 0, 5, 5]),
+    drawn([5, 5, 9, 9], { width: 5 }),
+    drawn([9, 9, 20, 9], { width: 6 }),
+    drawn([20, 9, 30, 9], { author: "bob" }),
+    drawn([30, 9, 40, 9], { author: "bob", rgba: [9, 9, 9, 255] }),
+  ];
+  assert.deepEqual(lineAround(list, 1), [0, 2]);
+  assert.deepEqual(lineAround(list, 3), [3, 3]);
+  assert.deepEqual(lineAround(list, 4), [4, 4]);
+});
+
+test("the topmost stroke at a point is found by its width and what is near", () => {
+  const list = [drawn([0, 0, 100, 0], { width: 20 }), drawn([50, -50, 50, 50]), drawn([10, 10])];
+  assert.equal(topmostAt(list, 50, 3, 1), 1);
+  assert.equal(topmostAt(list, 80, 10, 1), 0);
+  assert.equal(topmostAt(list, 12, 12, 1), 2);
+  assert.equal(topmostAt(list, 80, 20, 1), -1);
+  assert.ok(touches(list[0], -8, 4, 1), "round ends");
+  assert.ok(!touches(list[0], -12, 4, 1));
+});
+
+test("a stroke of which half lies inside is chosen", () => {
+  const square = [[0, 0], [10, 0], [10, 10], [0, 10]].map(([x, y]) => ({ x, y }));
+  assert.ok(mostlyInside(drawn([5, 5, 50, 50]), square));
+  assert.ok(!mostlyInside(drawn([5, 5, 50, 50, 60, 60]), square));
+});
+
+test("strokes are equal when they look the same", () => {
+  const one = drawn([1, 2, 3, 4]);
+  assert.ok(isEqual(one, { ...one, points: Float32Array.of(1, 2, 3, 4) }));
+  for (const more of [{ width: 5 }, { rgba: [1, 2, 3, 4] }, { points: [1, 2, 3, 5] }]) {
+    assert.ok(!isEqual(one, { ...one, ...more }));
+  }
+});
+
+test("a cut-out is shown where the protocol places it", () => {
+  // `place` maps the centre of a pixel of the target back; this is the way there.
+  const cut = { x: 10, y: 20, width: 40, height: 30 };
+  const target = { x: 100, y: 50, width: 80, height: 30 };
+  const [a, b, c, d, e, f] = placement({ cut, offset: { x: 4, y: 0 }, target, angle: 90 });
+  const to = (x, y) => [a * x + c * y + e, b * x + d * y + f];
+  const [x, y] = to(16, 15); // with the offset, the middle of what was cut
+  near(x, 140);
+  near(y, 65);
+  const [cornerX, cornerY] = to(-4, 0);
+  near(cornerX, 155);
+  near(cornerY, 25);
 });

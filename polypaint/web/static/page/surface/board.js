@@ -5,7 +5,6 @@
 
 import { ConnectionClosed, PolypaintError, Refused } from "../../client/errors.js";
 import { rgbaOf } from "./ink.js";
-import { colourOfName } from "./people.js";
 
 /** @import { Loose } from "../../client/codec.js" */
 /** @import { Drawing } from "../../client/drawing.js" */
@@ -32,7 +31,7 @@ import { colourOfName } from "./people.js";
 
 /**
  * A tool. start … finish: one gesture; abort: it is taken back, and leaves no mark. leave: another
- * tool is chosen.
+ * tool is chosen. outline: what it would cover, in pixels of the paper.
  *
  * @typedef {Object} Tool
  * @property {string} cursor
@@ -41,18 +40,16 @@ import { colourOfName } from "./people.js";
  * @property {() => void} finish
  * @property {() => void} abort
  * @property {(() => void) | undefined} [leave]
- * @property {((place: Place) => void) | undefined} [hover]
+ * @property {(() => { size: number, round: boolean }) | undefined} [outline]
  */
 
-/** What `board.js` asks of the surface. @typedef {{ changed: () => void, refused: (text: string) => void, frame: () => void, picked: (colour: string) => void }} Owner */
+/** What `board.js` asks of the surface. @typedef {{ changed: () => void, refused: (text: string) => void, frame: () => void, picked: (colour: string) => void, colourOf: (name: string) => string }} Owner */
 
 /** See the module. */
 export class Board {
   colour = "#1b1d21";
   width = 4;
   opacity = 1;
-  /** Of people, as the server gives them. @type {Map<string, string>} */
-  colours = new Map();
   #owner;
 
   /**
@@ -74,9 +71,9 @@ export class Board {
     this.#owner = owner;
   }
 
-  /** @param {string} name of somebody; the colour that is theirs */
+  /** @param {string} name of somebody; the colour that they are shown in */
   colourOf(name) {
-    return this.colours.get(name) ?? colourOfName(name);
+    return this.#owner.colourOf(name);
   }
 
   /** The colour that is chosen. */

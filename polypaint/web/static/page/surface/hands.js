@@ -9,6 +9,7 @@ import { Select } from "./tools/select.js";
 /** @import { Point } from "./boxes.js" */
 /** @import { Place, Tool } from "./board.js" */
 /** @import { Sample } from "./input.js" */
+/** @import { Overlay } from "./overlay.js" */
 /** @import { Stage } from "./stage.js" */
 /** @import { View } from "./view.js" */
 
@@ -30,7 +31,6 @@ const REACH_TOUCH = 16;
  * @property {() => boolean} selected
  * @property {(dx: number, dy: number) => void} nudge
  * @property {() => void} release
- * @property {(cross: Point | null) => void} showCross
  */
 
 /** See the module. */
@@ -41,6 +41,7 @@ export class Hands {
   #spaceHeld = false;
   #cursor = "";
   #stage;
+  #overlay;
   #view;
   #actions;
   #input;
@@ -49,10 +50,12 @@ export class Hands {
   /**
    * @param {Stage} stage
    * @param {View} view
+   * @param {Overlay} overlay
    * @param {HandActions} actions
    */
-  constructor(stage, view, actions) {
+  constructor(stage, view, overlay, actions) {
     this.#stage = stage;
+    this.#overlay = overlay;
     this.#view = view;
     this.#actions = actions;
     this.#input = new Input(stage.root, this.#drawer(), this.#viewActions());
@@ -61,7 +64,11 @@ export class Hands {
       extend: (place) => this.#extend([place]),
       finish: () => this.#finish(),
       abort: () => this.#abort(),
-      show: actions.showCross,
+      show: (cross) => {
+        overlay.cross = cross;
+        overlay.draw();
+        actions.point(cross);
+      },
       hold: (held) => {
         this.#spaceHeld = held;
         this.#useHand();
@@ -109,6 +116,7 @@ export class Hands {
    */
   #start(place, as) {
     this.#using = this.#actions.tool(as);
+    this.#showBrush(null);
     this.#using?.start(place);
     this.#actions.point(place);
   }
@@ -151,9 +159,17 @@ export class Hands {
   /** @param {Place | null} place */
   #hover(place) {
     this.#actions.point(place);
-    const tool = this.#actions.tool("tool");
-    if (!place || this.#input.gestures.hand || !(tool instanceof Select)) return;
-    this.#stage.root.style.cursor = tool.cursorAt(place);
+    const tool = this.#input.gestures.hand ? null : this.#actions.tool("tool");
+    const outline = tool?.outline?.();
+    this.#showBrush(place && outline ? { x: place.x, y: place.y, ...outline } : null);
+    if (place && tool instanceof Select) this.#stage.root.style.cursor = tool.cursorAt(place);
+  }
+
+  /** @param {Overlay["brush"]} brush */
+  #showBrush(brush) {
+    if (!brush && !this.#overlay.brush) return;
+    this.#overlay.brush = brush;
+    this.#overlay.draw();
   }
 
   // ------------------------------------------------------------ the view

@@ -115,7 +115,8 @@ export class Input {
   /** @param {PointerEvent} event */
   #down(event) {
     const { pointerId, pointerType, button, width, height, timeStamp } = event;
-    this.#root.focus({ preventScroll: true });
+    // A pointer needs no ring that shows where the focus is.
+    this.#root.focus(/** @type {FocusOptions} */ ({ preventScroll: true, focusVisible: false }));
     this.#drawer.used();
     event.preventDefault();
     const sample = (this.#sample = this.#sampleOf(event, this.#root.getBoundingClientRect()));

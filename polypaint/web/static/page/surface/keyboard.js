@@ -69,8 +69,8 @@ export class Keyboard {
   hide() {
     if (this.#down) this.#actions.finish();
     this.#down = false;
+    if (this.#cross) this.#actions.show(null);
     this.#cross = null;
-    this.#actions.show(null);
     this.#actions.hold(false);
   }
 

@@ -6,7 +6,7 @@
 import { element } from "./dom.js";
 import { Ink } from "./ink.js";
 import { InkMark, stampMark } from "./ink_marks.js";
-import { inkOn, personColour } from "./people.js";
+import { inkOn } from "./people.js";
 
 /** @import { Point } from "./boxes.js" */
 /** @import { Board } from "./board.js" */
@@ -18,7 +18,7 @@ const IDLE_MS = 20_000;
 /** Ink that nobody has drawn in the end goes away. */
 const INK_MS = 4000;
 
-/** @typedef {{ key: string | number, name: string, colour?: unknown }} Person */
+/** @typedef {{ key: string | number, name: string }} Person */
 /** @typedef {Person & { x: number, y: number }} PointerEvent */
 /** @typedef {{ key: string | number, name: string, rgba: ArrayLike<number>, width: number, points: ArrayLike<number>, done: boolean }} InkEvent */
 
@@ -90,9 +90,6 @@ export class Others {
 
   /** @param {Person[]} people everybody who is here */
   #met(people) {
-    for (const { name, colour } of people) {
-      this.#board.colours.set(name, personColour(colour, name));
-    }
     const here = new Set(people.map(({ key }) => key));
     for (const key of this.#pointers.keys()) if (!here.has(key)) this.#forget(key);
     this.#board.frame();

@@ -14,6 +14,10 @@ import { inkOn } from "./people.js";
 const NAMESPACE = "http://www.w3.org/2000/svg";
 const ACCENT = "var(--accent, #2F5BD7)";
 const HANDLE = 5;
+/** The outline of a brush is shown from this size on. */
+const BRUSH_LEAST = 8;
+/** Frames of others lie so far around what they hold. */
+const AROUND = 4;
 /** How far above the frame the knob is that turns it, in CSS pixels. */
 export const KNOB = 26;
 
@@ -39,6 +43,8 @@ export class Overlay {
   choosing = [];
   /** @type {readonly Held[]} */
   held = [];
+  /** What a brush would cover, around the pointer. @type {{ x: number, y: number, size: number, round: boolean } | null} */
+  brush = null;
   /** Where the keyboard's pen is, on the paper. @type {Point | null} */
   cross = null;
   #svg;
@@ -61,6 +67,7 @@ export class Overlay {
     const parts = this.held.flatMap((one) => this.#heldParts(one));
     if (this.frame) parts.push(...this.#frameParts(this.frame));
     if (this.choosing.length > 1) parts.push(this.#choice());
+    if (this.brush) parts.push(...this.#brushParts(this.brush));
     if (this.cross) parts.push(...this.#crossParts(this.cross));
     this.#svg.replaceChildren(...parts);
   }
@@ -106,12 +113,32 @@ export class Overlay {
   }
 
   /** @param {Held} held */
-  #heldParts({ frame, name, colour }) {
+  #heldParts({ frame: { x: left, y: top, width, height, angle }, name, colour }) {
+    const around = AROUND / this.#view.zoom;
+    const [wider, higher] = [width + 2 * around, height + 2 * around];
+    const frame = { x: left - around, y: top - around, width: wider, height: higher, angle };
     const points = this.#points(this.#corners(frame));
     const dashes = { "stroke-width": 1.5, "stroke-dasharray": "5 4", "stroke-linejoin": "round" };
     const outline = shape("polygon", { points, fill: "none", stroke: colour, ...dashes });
     const { x, y } = this.#view.toScreen(frame.x, frame.y);
     return [outline, ...label(name, colour, x, y - 20)];
+  }
+
+  /** Light and dark, to be seen on everything. @param {NonNullable<Overlay["brush"]>} brush */
+  #brushParts({ x, y, size, round }) {
+    const shown = size * this.#view.zoom;
+    if (shown < BRUSH_LEAST) return [];
+    // A stamp lies on whole pixels, and reaches from its middle to the left and up.
+    const corner = round
+      ? this.#view.toScreen(x - size / 2, y - size / 2)
+      : this.#view.toScreen(Math.floor(x) - (size >> 1), Math.floor(y) - (size >> 1));
+    const place = { x: corner.x, y: corner.y, width: shown, height: shown, rx: round ? shown / 2 : 0 };
+    return [
+      ["#fff", 2.5, 0.8],
+      ["#1B1D21", 1, 0.6],
+    ].map(([stroke, width, opacity]) =>
+      shape("rect", { ...place, fill: "none", stroke, "stroke-width": width, opacity }),
+    );
   }
 
   /** @param {Point} cross */

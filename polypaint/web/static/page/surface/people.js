@@ -1,4 +1,4 @@
-/** The colours that people have: those of the server where it gives them, else by the name. */
+/** The colours that people are shown in. */
 
 /** Never without an initial or a name beside them. */
 export const COLOURS = [
@@ -18,21 +18,11 @@ export const COLOURS = [
  * @param {string} name
  */
 export function colourOfName(name) {
-  let hash = 0;
-  for (const letter of name) hash = (31 * hash + /** @type {number} */ (letter.codePointAt(0))) >>> 0;
-  return COLOURS[hash % COLOURS.length];
-}
-
-/**
- * A colour as the server names it: `#rrggbb`, or a number that counts the colours of people.
- *
- * @param {unknown} colour
- * @param {string} name
- */
-export function personColour(colour, name) {
-  if (typeof colour === "string" && colour.startsWith("#")) return colour;
-  if (typeof colour === "number") return COLOURS[colour % COLOURS.length];
-  return colourOfName(name);
+  let hash = 0x811c9dc5; // FNV-1a
+  for (const byte of new TextEncoder().encode(name)) {
+    hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
+  }
+  return COLOURS[((hash ^ (hash >>> 15)) >>> 0) % COLOURS.length];
 }
 
 /** From this luminance on, black has more contrast than white. */

@@ -26,8 +26,8 @@ export class Stage {
       touchAction: "none",
       userSelect: "none",
       webkitUserSelect: "none",
-      outline: "none",
     });
+    this.root.style.setProperty("-webkit-touch-callout", "none");
     this.root.tabIndex = 0;
     this.root.setAttribute("role", "application");
     this.root.setAttribute("aria-label", "Drawing");

@@ -7,6 +7,7 @@ import { Emitter } from "../../client/emitter.js";
 import { RESET_CANVAS, RESIZE_CANVAS, RESIZE_CANVAS_INT } from "../../client/packets.js";
 import { Hands } from "./hands.js";
 import { Parts } from "./parts.js";
+import { colourOfName } from "./people.js";
 import { zoomStep } from "./view.js";
 
 /** @import { Drawing } from "../../client/drawing.js" */
@@ -17,12 +18,14 @@ const COLOUR = /^#[0-9a-f]{6}$/i;
 /**
  * name: one's own. reduced: no motion. touch: what a finger does; "auto": it draws until a pen is
  * seen. margins: what controls cover at the edges, in CSS pixels: the whole paper is shown between.
+ * colourOf: the colour that somebody is shown in, `#rrggbb`.
  *
  * @typedef {Object} SurfaceOptions
  * @property {string} name
  * @property {boolean} [reduced]
  * @property {"draw" | "pan" | "auto"} [touch]
  * @property {{ top: number, right: number, bottom: number, left: number }} [margins]
+ * @property {(name: string) => string} [colourOf]
  */
 
 /** @typedef {"pen" | "eraser" | "select" | "hand" | "brush" | "fill" | "pick"} ToolName */
@@ -56,10 +59,12 @@ export class Surface extends Emitter {
    * @param {Drawing} drawing
    * @param {SurfaceOptions} options
    */
-  constructor(host, drawing, { name, reduced = false, touch = "auto", margins }) {
+  constructor(host, drawing, options) {
     super();
+    const { name, reduced = false, touch = "auto", margins, colourOf = colourOfName } = options;
     this.#touch = touch;
     this.#parts = new Parts(host, drawing, name, reduced, {
+      colourOf,
       changed: () => this.#say(),
       refused: (text) => this.emit("refused", text),
       picked: (colour) => this.#picked(colour),
@@ -72,7 +77,7 @@ export class Surface extends Emitter {
     this.#editor = editor;
     if (margins) view.margins = margins;
     this.#tool = this.#before = editor.first;
-    this.#hands = new Hands(stage, view, this.#handActions());
+    this.#hands = new Hands(stage, view, this.#parts.overlay, this.#handActions());
     this.#hands.use(editor.tools.get(this.#tool) ?? null);
     this.#touchChanged();
     this.#endListening = this.#stage.onSized(() => this.#measured());
@@ -105,13 +110,6 @@ export class Surface extends Emitter {
        */
       nudge: (dx, dy) => this.nudge(dx, dy),
       release: () => this.releaseSelection(),
-      /** @param {Point | null} cross */
-      showCross: (cross) => {
-        if (this.#parts.overlay.cross === cross) return;
-        this.#parts.overlay.cross = cross;
-        this.#parts.overlay.draw();
-        this.#parts.others.point(cross);
-      },
     };
   }
 

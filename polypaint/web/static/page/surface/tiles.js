@@ -125,13 +125,17 @@ export class TileGrid {
   }
 
   /**
-   * Tiles on which this part of the paper lies, and that are painted.
+   * Tiles on which this part of the paper lies, if nothing of them must be painted anew. Of the
+   * others, this part must be as well.
    *
    * @param {Box} box of the paper
    */
   *painted(box) {
     for (const tile of this.#tiles.values()) {
-      if (!tile.dirty && this.#partOf(tile, box)) yield tile;
+      const part = this.#partOf(tile, box);
+      if (!part) continue;
+      if (tile.dirty) tile.dirty = union(tile.dirty, part);
+      else yield tile;
     }
   }
 

@@ -10,6 +10,7 @@ import { pagePath } from "./api.js";
 import { Chat } from "./chat.js";
 import { h, hidden } from "./dom.js";
 import { more } from "./more.js";
+import { colourOf } from "./naming.js";
 import { palette } from "./palette.js";
 import { Panels } from "./panels.js";
 import { People } from "./people.js";
@@ -67,7 +68,7 @@ export class Desk {
     const reduced = matchMedia("(prefers-reduced-motion: reduce)").matches;
     const margins = MARGINS[matchMedia(PHONE).matches ? "phone" : "desktop"];
     const name = session.name ?? "";
-    this.surface = new Surface(this.host, drawing, { name, reduced, touch, margins });
+    this.surface = new Surface(this.host, drawing, { name, reduced, touch, margins, colourOf });
     this.#show();
     this.#listen();
     // Ready for the keyboard; a ring around the whole page would say nothing yet.

@@ -49,6 +49,10 @@ export class Brush {
     this.#white = white;
   }
 
+  outline() {
+    return { size: penWidth(this.#board.width), round: false };
+  }
+
   /** @param {Place} place */
   start(place) {
     this.#rgba = this.#white ? WHITE : this.#board.rgba;

@@ -29,6 +29,10 @@ export class Pen {
     this.#drawn = drawn;
   }
 
+  outline() {
+    return { size: this.#board.width, round: true };
+  }
+
   /** @param {Place} place */
   start(place) {
     const { rgba, width, live } = this.#board;

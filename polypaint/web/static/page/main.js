@@ -3,8 +3,6 @@
 // First those that import most: the browser asks for the next level only then.
 import "./surface/parts.js";
 import "./surface/surface.js";
-import "./surface/stroke_editor.js";
-import "./surface/pixel_editor.js";
 import "../client/index.js";
 import { language, t } from "./i18n/index.js";
 import { showDrawing } from "./ui/drawing.js";

@@ -17,7 +17,7 @@ from polypaint import connect
 from polypaint.errors import StoreError
 from polypaint.net import http_protocol
 from polypaint.web import app as pages
-from polypaint.web import openapi, pictures, session_api, shell, static_files
+from polypaint.web import lobby_api, openapi, session_api, shell, static_files
 
 from .conftest import serving
 from .peers import Browser, Raw, basic, memory
@@ -341,8 +341,6 @@ ENDPOINTS = {
     "map_mask": "/maps/ville-mask.png",
     "map_image": "/maps/ville.png",
     "no_websocket": "/ws/paint",
-    "show": "/api/lobbies/d/canvas.png",
-    "replace": "PUT /api/lobbies/d/canvas.png",
     "openapi": "/api/openapi.json",
     "docs": "/api/docs",
     "who": "/api/session",
@@ -354,10 +352,19 @@ ENDPOINTS = {
     "sign_up": "POST /api/accounts",
     "guest": "POST /api/accounts/guest",
     "keep": "PUT /api/account",
+    "create": "POST /api/lobbies",
+    "own": "/api/me/drawings",
+    "about": "/api/lobbies/d",
+    "change": "PATCH /api/lobbies/d",
+    "delete": "DELETE /api/lobbies/d",
+    "canvas": "/api/lobbies/d/canvas.png",
+    "upload": "PUT /api/lobbies/d/canvas.png",
+    "thumbnail": "/api/lobbies/d/thumbnail.webp",
+    "import_file": "POST /api/lobbies/d/import",
 }
 OWNERS = (
     pages.Pages,
-    pictures.Pictures,
+    lobby_api.LobbyApi,
     shell.Shell,
     static_files.StaticFiles,
     openapi.Documents,

@@ -52,7 +52,8 @@ class Page:
         if status >= 400:
             assert self.answered["content-type"] == "application/problem+json"
             assert json.loads(data)["detail"]
-        return status, json.loads(data) if data else None
+        is_json = "json" in self.answered.get("content-type", "")
+        return status, json.loads(data) if data and is_json else data or None
 
     async def name(self) -> str | None:
         status, session = await self.ask("GET", "/api/session")

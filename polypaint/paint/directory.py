@@ -8,7 +8,7 @@ of changes. Protocol: docs/protocol.md, sections 2, 5.
 """
 
 import heapq
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import count
 from typing import Final
@@ -35,7 +35,9 @@ class Directory:
         self._show_passcodes = context.settings.expose_passcodes
         self._hide_private = context.settings.hide_private
         self._next_number = 1
-        self._owned: Counter[str] = Counter()
+        self._of_owner: defaultdict[str, dict[Lobby, None]] = defaultdict(dict)
+        self._recent: dict[Lobby, float | None] = {}
+        """All lobbies, the last changed at the end: when that was, if it was in this run."""
         self._entries: dict[Lobby, bytes] = {}
         """The least recently active first; empty when it has to be made anew."""
         self._hidden_of: Counter[str] = Counter()
@@ -51,7 +53,8 @@ class Directory:
         context = self._context
         lobby = Lobby(number, info, context.log, context.flush_set, context.memory, self)
         self.lobbies[info.filename] = lobby
-        self._owned[info.owner] += 1
+        self._of_owner[info.owner][lobby] = None
+        self._recent[lobby] = None
         return lobby
 
     def restore(self, stored: Iterable[tuple[int, LobbyRules, int]]) -> None:
@@ -63,8 +66,15 @@ class Directory:
         """Have no lobby of this name any more; the one that there was."""
         lobby = self.lobbies.pop(filename, None)
         if lobby is not None:
-            self._owned[lobby.info.owner] -= 1
+            self._disown(lobby, lobby.info.owner)
+            del self._recent[lobby]
         return lobby
+
+    def _disown(self, lobby: Lobby, owner: str) -> None:
+        drawings = self._of_owner[owner]
+        drawings.pop(lobby, None)
+        if not drawings:
+            del self._of_owner[owner]
 
     def rename(self, lobby: Lobby, filename: str) -> None:
         """A lobby has another name from now on, which nobody else's has."""
@@ -73,12 +83,33 @@ class Directory:
 
     def hand_over(self, before: str, after: str) -> list[Lobby]:
         """One account's lobbies are another's from now on; these are they."""
-        self._owned[after] += self._owned.pop(before, 0)
-        return [lobby for lobby in self.lobbies.values() if lobby.info.owner == before]
+        moved = list(self._of_owner.get(before, ()))
+        for lobby in moved:
+            self._disown(lobby, before)
+            self._of_owner[after][lobby] = None
+        return moved
 
     def owned_by(self, name: str) -> int:
         """How many drawings this account has."""
-        return self._owned[name]
+        return len(self._of_owner.get(name, ()))
+
+    def drawings_of(self, name: str) -> list[Lobby]:
+        """An account's drawings, the last changed first."""
+        drawings = self._of_owner.get(name, ())
+        return sorted(drawings, key=lambda x: (self._recent[x] or 0, x.number), reverse=True)
+
+    def recent(self) -> Iterator[Lobby]:
+        """All lobbies, the last changed first."""
+        return reversed(self._recent)
+
+    def changed_at(self, lobby: Lobby) -> float | None:
+        """UTC seconds of its last change; None: not since the server started."""
+        return self._recent.get(lobby)
+
+    def _note_change(self, lobby: Lobby, now: float) -> None:
+        if lobby in self._recent:
+            del self._recent[lobby]
+            self._recent[lobby] = round(self._context.utc(now), 3)
 
     def needs_journal(self, lobby: Lobby, batch: int) -> None:
         """See `lobby.Observer`."""
@@ -107,8 +138,9 @@ class Directory:
                 self._hidden[lobby] = lobby.info.owner
                 self._hidden_of[lobby.info.owner] += 1
 
-    def touched(self, lobby: Lobby) -> None:
+    def touched(self, lobby: Lobby, now: float) -> None:
         """Somebody has drawn in it."""
+        self._note_change(lobby, now)
         if lobby in self._entries:
             self._text = b""
             self._entries[lobby] = self._entries.pop(lobby)

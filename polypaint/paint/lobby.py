@@ -61,7 +61,7 @@ class Observer(Protocol):
     def changed(self, lobby: "Lobby") -> None:
         """Its members or its rules have changed."""
 
-    def touched(self, lobby: "Lobby") -> None:
+    def touched(self, lobby: "Lobby", now: float) -> None:
         """Somebody draws in it; said at most every ACTIVITY_S."""
 
     def needs_journal(self, lobby: "Lobby", batch: int) -> None:
@@ -521,7 +521,7 @@ class Lobby:
         """Somebody draws."""
         self._active_at = now
         if self._observer is not None:
-            self._observer.touched(self)
+            self._observer.touched(self, now)
 
     def add_member(self, membership: Membership) -> None:
         """Somebody has come."""

@@ -51,6 +51,7 @@ class Owners:
             raise Refused(reason)
         lobby = self._directory.add(info)
         lobby.begin_log(self._context.date(now))
+        lobby.active(now)
         lobby.when_free(partial(self._attendance.left, lobby), now)
         return lobby
 

@@ -25,6 +25,8 @@ from polypaint.paint.pixels import PixelCanvas, Pixels
 from polypaint.paint.strokes import StrokeCanvas
 
 FORMATS: Final = {"png": "image/png", "svg": "image/svg+xml", "json": "application/json"}
+THUMBNAIL: Final = "webp"
+THUMBNAIL_SIDE_MAX: Final = 320
 SVG_END: Final = b"</svg>\n"
 COORDINATE_MAX: Final = 1e6
 """Coordinates of strokes are clamped to this before they are drawn."""
@@ -42,9 +44,10 @@ class TooLarge(PolypaintError):
 
 
 def render(canvas: Canvas, kind: str, bytes_max: int | None = None) -> bytes:
-    """The canvas as a file; kind: a key of FORMATS. Open selections are shown where they are.
+    """The canvas as a file; kind: a key of FORMATS, or THUMBNAIL.
 
-    Raises TooLarge when the file has more than bytes_max; it is noticed on the way.
+    Open selections are shown where they are. Raises TooLarge when the file has more than
+    bytes_max; it is noticed on the way.
     """
     parts = []
     size = 0
@@ -57,7 +60,9 @@ def render(canvas: Canvas, kind: str, bytes_max: int | None = None) -> bytes:
 
 
 def _parts(canvas: Canvas, kind: str) -> Iterator[bytes]:
-    if isinstance(canvas, PixelCanvas):
+    if kind == THUMBNAIL:
+        yield _thumbnail(canvas)
+    elif isinstance(canvas, PixelCanvas):
         canvas = _settled(canvas)
         yield {"png": _png, "svg": _svg_of_pixels, "json": _json_of_pixels}[kind](canvas)
     elif isinstance(canvas, StrokeCanvas):
@@ -65,6 +70,19 @@ def _parts(canvas: Canvas, kind: str) -> Iterator[bytes]:
         yield from draw(canvas)
     else:
         raise AssertionError("there are two kinds of canvas")
+
+
+def _thumbnail(canvas: Canvas) -> bytes:
+    """A small picture: strokes are drawn twice as large first, which makes their edges smooth."""
+    side = max(1.0, canvas.length, canvas.width)
+    if isinstance(canvas, StrokeCanvas):
+        image = _draw(canvas, min(1.0, 2 * THUMBNAIL_SIDE_MAX / side))
+    else:
+        image = _image(raster(canvas))
+    image.thumbnail((THUMBNAIL_SIDE_MAX, THUMBNAIL_SIDE_MAX))
+    out = io.BytesIO()
+    image.save(out, "WEBP", quality=80)
+    return out.getvalue()
 
 
 def raster(canvas: Canvas, scale: float = 1) -> Pixels:

@@ -31,6 +31,7 @@ from polypaint.paint.directory import Directory
 from polypaint.paint.drawing import Drawing
 from polypaint.paint.effects import SaveCanvas, Work
 from polypaint.paint.game_lobbies import GameLobbies
+from polypaint.paint.imports import Imports
 from polypaint.paint.late_join import LateJoin
 from polypaint.paint.lobby import Lobby
 from polypaint.paint.lobby_rules import LobbyRules
@@ -119,6 +120,9 @@ class PaintService(Service):
             replies,
         )
         self.game_lobbies = GameLobbies(context, self.directory, self.attendance, self.checkpoints)
+        self.imports = Imports(
+            context, self.attendance, self.checkpoints, self.late_join, self.replays
+        )
         self.owners = Owners(
             context,
             self.directory,

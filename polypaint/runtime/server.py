@@ -165,6 +165,17 @@ class Server(Runtime):
         if self._finish_http is not None:
             await self._finish_http()
 
+    def journaled(self) -> Awaitable[None]:
+        """Wait until the journal holds everything up to now."""
+        future: asyncio.Future[None] = self._loop.create_future()
+
+        def journaled() -> None:
+            if not future.done():  # whoever waited may be gone
+                future.set_result(None)
+
+        self.bus.send_queue.call_when_sent(journaled)
+        return future
+
     async def run(self) -> bool:
         """Serve until SIGTERM, SIGINT or SIGHUP (the terminal is gone).
 

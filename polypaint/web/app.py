@@ -7,9 +7,9 @@ Counterparts: `http_protocol.py` speaks HTTP, `websocket.py` takes over upgraded
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from fastapi import APIRouter
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from polypaint.engine.context import Context
 from polypaint.engine.service import Endpoint
 from polypaint.errors import StoreError
 from polypaint.identity.accounts import is_name
@@ -29,7 +30,9 @@ from polypaint.tanks.maps import MAPS, Map
 from polypaint.web import pictures
 from polypaint.web.auth import Callers
 from polypaint.web.guard import Guard
+from polypaint.web.lobby_api import LobbyApi
 from polypaint.web.openapi import Documents, application
+from polypaint.web.problems import answers, problem_response
 from polypaint.web.session_api import SessionApi
 from polypaint.web.shell import Shell
 from polypaint.web.static_files import StaticFiles
@@ -43,8 +46,6 @@ COUNTED: Final = {
     "refused": "HTTP connections and heads that were refused.",
     "slow": "HTTP readers closed because they took nothing.",
 }
-LISTED_MAX: Final = 1000
-"""Drawings in one list: those that were drawn in last."""
 KEPT_S: Final = 0.25
 """How long an answer that costs something is given again to whoever asks."""
 QUESTIONS_MAX: Final = 2
@@ -76,11 +77,15 @@ class Flusher(Protocol):
 class AppServices(pictures.AppServices, Protocol):
     """What the pages need of the server: `server.Server`."""
 
+    context: Context
     registry: CollectorRegistry
     origins: frozenset[str]
     ready: bool
     sessions: "Sessions"
     stopping: bool
+
+    def journaled(self) -> Awaitable[None]:
+        """Wait until the journal holds everything up to now."""
 
     @property
     def matches(self) -> MatchService:
@@ -102,7 +107,7 @@ class Pages:
         callers = Callers(services.effect_runner, services.sessions)
         self.pictures = pictures.Pictures(services, callers)
         self._sessions = SessionApi(services, callers)
-        self._callers = callers
+        self._lobbies = LobbyApi(services, callers, self.pictures, self._keep)
         self._services = services
         self._static = StaticFiles()
         self._shell = Shell(services, self._static, callers.name)
@@ -117,7 +122,6 @@ class Pages:
         more: what else there is, of single services.
         """
         self._websockets = [f"/ws/{name}" for name in endpoints]
-        canvas = "/api/lobbies/{name:path}/canvas.{kind}"
         routes: list[BaseRoute] = [
             *self._shell.routes(),
             Route(self._static.base + "/{path:path}", self._static.serve),
@@ -125,22 +129,24 @@ class Pages:
             Route("/healthz", self.healthz),
             Route("/readyz", self.readyz),
             Route("/metrics", self.metrics),
-            Route("/api/lobbies", self.lobbies),
-            Route("/api/matches", self.open_matches),
-            Route("/api/players", self.ranking),
             Route("/maps/{name}-mask.png", self.map_mask),
             Route("/maps/{name}.png", self.map_image),
-            Route("/api/players/{name:path}", self.player),
-            Route(canvas, self.pictures.show, methods=["GET"]),
-            Route(canvas, self.pictures.replace, methods=["PUT"]),
             Route("/ws/{name:path}", self.no_websocket),
             *more,
         ]
         documents = Documents(self._static)
-        routers = [self._sessions.router()]
+        routers = [self._sessions.router(), self._lobbies.router(), self._router()]
         app = application(routes, routers, documents, self._shell.not_found)
         self._routes = [*routes, *documents.routes(), *(x for r in routers for x in r.routes)]
         return Guard(app, self._services.origins)
+
+    def _router(self) -> APIRouter:
+        router = APIRouter(tags=["matches"])
+        add = router.add_api_route
+        add("/api/matches", self.open_matches, methods=["GET"], response_class=JSONResponse)
+        add("/api/players", self.ranking, methods=["GET"], responses=answers(503))
+        add("/api/players/{name:path}", self.player, methods=["GET"], responses=answers(404, 503))
+        return router
 
     def routes(self) -> Iterable[Any]:
         """Every endpoint of `app`."""
@@ -208,33 +214,6 @@ class Pages:
         headers = {"Connection": "Upgrade", "Upgrade": "websocket"}
         return PlainTextResponse(text, 426, headers)
 
-    async def lobbies(self, request: Request) -> Response:
-        """The drawings with people at them, as far as they are the caller's business.
-
-        A private one is shown to its owner; who is at a drawing, to accounts that may enter it;
-        a passcode, to nobody.
-        """
-        name = await self._callers.name(request)
-        if name:
-            return self._listing(name)
-
-        async def made() -> Response:
-            return self._listing("")
-
-        return await self._keep("lobbies", made)
-
-    def _listing(self, name: str) -> Response:
-        visible = (
-            lobby for lobby in self._services.paint.directory if lobby.info.is_known_to(name)
-        )
-        shown = []
-        for lobby in islice(visible, LISTED_MAX):
-            entry: dict[str, Any] = lobby.info.json(show_passcode=False)
-            if name and (name in lobby.members or lobby.info.admits(name, "")):
-                entry["Clients"] = list(lobby.members)
-            shown.append(entry)
-        return JSONResponse(shown)
-
     async def _keep(self, what: str, make: Callable[[], Awaitable[Response]]) -> Response:
         """An answer that is the same for everybody, made once in a while."""
         now = self._services.now()
@@ -245,12 +224,12 @@ class Pages:
                 self._kept[what] = now, response
         return response
 
-    async def open_matches(self, _request: Request) -> Response:
+    async def open_matches(self) -> Response:
         """The public matches that one can join."""
         listing = self._services.matches.manager.listing()
         return Response(b'{"parties":%b}' % listing, media_type="application/json")
 
-    async def ranking(self, _request: Request) -> Response:
+    async def ranking(self) -> Response:
         """The players with most victories."""
 
         async def made() -> Response:
@@ -260,11 +239,10 @@ class Pages:
 
         return await self._keep("ranking", made)
 
-    async def player(self, request: Request) -> Response:
+    async def player(self, name: str) -> Response:
         """What a player has done."""
-        name = request.path_params["name"]
         if not is_name(name):
-            return PlainTextResponse("A name has 1-64 bytes of plain text.\n", 404)
+            return problem_response(404, "A name has 1-64 bytes of plain text.")
         return await self._stored(partial(self._services.store.record, name), player_json)
 
     async def map_mask(self, request: Request) -> Response:
@@ -292,7 +270,7 @@ class Pages:
             try:
                 return JSONResponse(shown(await ask()))
             except StoreError:
-                return PlainTextResponse("The store does not answer; try again later.\n", 503)
+                return problem_response(503, "The store does not answer; try again later.")
 
 
 class _Counters(Collector):

@@ -31,6 +31,7 @@ from polypaint.web.renderer import Loaded, NotRendered, Renderer
 
 log = structlog.get_logger()
 
+MEDIA_TYPES: Final = {**picture.FORMATS, picture.THUMBNAIL: "image/webp"}
 BODY_S: Final = 30.0
 PICTURE_S: Final = 60.0
 """How long somebody waits for a picture."""
@@ -196,16 +197,14 @@ class Pictures:
         self.renderer.close()
 
     # ------------------------------------------------------------ out
-    async def show(self, request: Request) -> Response:
+    async def show(self, request: Request, drawing: str, kind: str, passcode: str) -> Response:
         """A lobby's canvas as a file, for those who may enter it."""
         name = await self._callers.name(request)
-        kind = request.path_params["kind"]
-        lobby = self._services.paint.lobbies.get(request.path_params["name"])
-        passcode = request.headers.get("x-passcode") or request.query_params.get("passcode", "")
+        lobby = self._services.paint.lobbies.get(drawing)
         address, now = address_of(request), self._services.now()
         if passcode:
             self.guesses.check(address, now)
-        if lobby is None or kind not in picture.FORMATS or not lobby.info.admits(name, passcode):
+        if lobby is None or kind not in MEDIA_TYPES or not lobby.info.admits(name, passcode):
             if passcode:
                 self.guesses.wrong(address, now)
             return _missing()
@@ -224,7 +223,7 @@ class Pictures:
         except ProtocolError as error:
             raise HTTPException(503, str(error)) from None
         headers["ETag"] = shown.etag
-        return PictureResponse(self._services, self._shelf, shown, picture.FORMATS[kind], headers)
+        return PictureResponse(self._services, self._shelf, shown, MEDIA_TYPES[kind], headers)
 
     def _who(self, address: str, lobby: Lobby) -> str:
         """Who shares turns: an address; or, behind a proxy on this machine, who wants the same."""
@@ -264,12 +263,12 @@ class Pictures:
         return head, blobs
 
     # ------------------------------------------------------------ in
-    async def replace(self, request: Request) -> Response:
+    async def replace(self, request: Request, drawing: str, kind: str) -> Response:
         """A client that was asked (UPDATE_DATABASE) brings its picture."""
         services = self._services
         name = await self._callers.name(request)
-        lobby = services.paint.lobbies.get(request.path_params["name"])
-        if request.path_params["kind"] != "png" or lobby is None or name not in lobby.members:
+        lobby = services.paint.lobbies.get(drawing)
+        if kind != "png" or lobby is None or name not in lobby.members:
             return _missing()
         try:
             size = self._expected(request, lobby, name)

@@ -15,6 +15,7 @@ from urllib.parse import quote
 import orjson
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from pydantic import BaseModel, Field
+from starlette.convertors import PathConvertor, register_url_convertor
 
 from polypaint.engine.context import Context
 from polypaint.engine.quota import Quota
@@ -25,10 +26,10 @@ from polypaint.paint.packets import Mode
 from polypaint.paint.replies import FULL
 from polypaint.paint.service import PaintService
 from polypaint.web.auth import BEARER, Callers
-from polypaint.web.pictures import Pictures
+from polypaint.web.pictures import MEDIA_TYPES, Pictures
 from polypaint.web.problems import Problem, answers
 from polypaint.web.session_api import NAME, Strict
-from polypaint.web.strokes_file import FILE_BYTES_MAX, stroke_packets
+from polypaint.web.strokes_file import FILE_BYTES_MAX, SCHEMA, stroke_packets
 
 LISTED_MAX: Final = 1000
 """Drawings in one list: those that were changed last."""
@@ -38,17 +39,29 @@ CREATIONS: Final = (1.0, 60.0)
 """Drawings of an account: a second, and at once."""
 JOURNAL_S: Final = 10.0
 IMPORT_S: Final = 60.0
+FILE: Final = {"application/json": {"schema": SCHEMA}}
 MISSING: Final = "There is no such drawing, or it is not for you."
 
 Filename = Annotated[
     str, Field(min_length=1, max_length=128, pattern=NAME, examples=["Quiet Harbour"])
 ]
-InPath = Annotated[str, Path(min_length=1, max_length=128, pattern=NAME)]
+InPath = Annotated[
+    str, Path(min_length=1, max_length=128, pattern=NAME, examples=["Quiet Harbour"])
+]
 Passcode = Annotated[str, Field(max_length=1024)]
 Kind = Annotated[str, Path(json_schema_extra={"enum": ["png", "svg", "json"]})]
 Protection = Literal["public", "protected", "private"]
 WithPasscode = Annotated[str, Query(max_length=1024, description="Of a protected drawing.")]
 PassHeader = Annotated[str, Header(max_length=1024, description="The passcode, out of logs.")]
+
+
+class DrawingName(PathConvertor):
+    """A drawing's name in a path: slashes may be in it, but not what stands behind it."""
+
+    regex = r"(?!(?:.*/)?(?:canvas\.[^/]*|thumbnail\.webp|import)$).+?"
+
+
+register_url_convertor("drawing", DrawingName())
 
 
 class DrawingInfo(BaseModel):
@@ -133,9 +146,13 @@ class LobbyApi:
         """Where they are; the more special paths first, since names may have slashes."""
         router = APIRouter(tags=["drawings"])
         add, one = router.add_api_route, "/api/lobbies/{name:path}"
+        alone = "/api/lobbies/{name:drawing}"
         many: dict[str, Any] = {"response_model": list[DrawingInfo]}
         files: dict[int | str, dict[str, Any]] = {
-            200: {"description": "The picture.", "content": {"image/*": {}}},
+            200: {
+                "description": "The picture.",
+                "content": {kind: {} for kind in MEDIA_TYPES.values()},
+            },
             304: {"description": "The one that is there is the same."},
         }
         shown = files | answers(401, 404, 429, 503)
@@ -155,15 +172,13 @@ class LobbyApi:
             response_class=Response)  # fmt: skip
         add(
             one + "/import", self.import_file, methods=["POST"],
-            responses=answers(400, 401, 403, 404, 408, 409, 413, 415, 503),
-            openapi_extra={
-                "requestBody": {"required": True, "content": {"application/json": {"schema": {}}}}
-            },
+            responses=answers(401, 403, 404, 408, 409, 413, 503),
+            openapi_extra={"requestBody": {"required": True, "content": FILE}},
         )  # fmt: skip
-        add(one, self.about, methods=["GET"], responses=answers(401, 404, 503))
-        add(one, self.change, methods=["PATCH"],
+        add(alone, self.about, methods=["GET"], responses=answers(401, 404, 503))
+        add(alone, self.change, methods=["PATCH"],
             responses=answers(401, 403, 404, 409, 413, 503))  # fmt: skip
-        add(one, self.delete, methods=["DELETE"], status_code=204,
+        add(alone, self.delete, methods=["DELETE"], status_code=204,
             responses=answers(401, 403, 404, 503))  # fmt: skip
         return router
 
@@ -271,7 +286,9 @@ class LobbyApi:
         try:
             packets = await loop.run_in_executor(None, stroke_packets, data, who, date)
         except ProtocolError as error:
-            raise Problem(415 if data[:1] not in b"{[" else 400, _sentence(error)) from None
+            raise Problem(400, _sentence(error)) from None
+        except Refused as error:
+            raise Problem(409, _sentence(error)) from None
         done: asyncio.Future[str] = loop.create_future()
 
         def then(reason: str) -> None:

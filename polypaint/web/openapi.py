@@ -16,7 +16,8 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Match, Route
+from starlette.types import Scope
 
 from polypaint.web.api_page import api_page
 from polypaint.web.problems import ProblemDetails, from_exception, from_validation
@@ -88,15 +89,20 @@ def application(
 ) -> FastAPI:
     """All endpoints as one application. not_found: answers outside of the API."""
 
+    served = list(routes)
+
     async def failed(request: Request, error: Exception) -> Response:
         is_api = request.url.path.startswith("/api/")
+        if isinstance(error, HTTPException) and error.status_code == 405:
+            allowed = {"Allow": ", ".join(_methods(served, request.scope))}
+            error = HTTPException(405, f"There is no {request.method} here.", allowed)
         return await (from_exception if is_api else not_found)(request, error)
 
     app = FastAPI(
         title=TITLE,
         description=DESCRIPTION,
         version=version("polypaint-fast"),
-        routes=[*routes, *documents.routes()],
+        routes=[*served, *documents.routes()],
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
@@ -108,5 +114,15 @@ def application(
     )
     for router in routers:
         app.include_router(router)
+        served += router.routes
     documents.describe(app)
     return app
+
+
+def _methods(routes: Iterable[Any], scope: Scope) -> list[str]:
+    """What may be done at the address of a request: the methods of all routes of its path."""
+    found: dict[str, set[str]] = {}
+    for route in routes:
+        if route.matches(scope)[0] is not Match.NONE:
+            found.setdefault(route.path, set()).update(route.methods or ())
+    return sorted(next(iter(found.values()), set()))

@@ -35,7 +35,7 @@ def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
             "description": HTTPStatus(status).phrase,
             "content": {MEDIA_TYPE: {"schema": schema}},
         }
-        for status in (*statuses, 422)
+        for status in sorted({*statuses, 400, 422})
     }
 
 

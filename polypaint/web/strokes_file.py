@@ -8,16 +8,39 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
-from polypaint.errors import ProtocolError
+from polypaint.errors import ProtocolError, Refused
 from polypaint.paint.packets import ADD_STROKE
 
+SCHEMA: Final = {
+    "type": "object",
+    "required": ["strokes"],
+    "properties": {
+        "strokes": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["rgba", "height", "width", "points"],
+                "properties": {
+                    "rgba": {"type": "array", "items": {"type": "integer"}},
+                    "height": {"type": "number"},
+                    "width": {"type": "number"},
+                    "points": {"type": "array", "items": {"type": "array"}},
+                },
+            },
+        }
+    },
+}
+"""Of such a file, as far as it is read."""
 FILE_BYTES_MAX: Final = 16 << 20
 STROKES_MAX: Final = 100_000
 WRONG: Final = "this is no file of strokes, as `canvas.json` is"
 
 
 def stroke_packets(data: bytes, author: str, date: int) -> list[bytes]:
-    """ADD_STROKE packets in the author's name. Raises ProtocolError; then none count."""
+    """ADD_STROKE packets in the author's name.
+
+    Raises ProtocolError for what is no such file, Refused for a stroke that cannot be drawn.
+    """
     try:
         value = orjson.loads(data)
     except ValueError:
@@ -33,7 +56,7 @@ def stroke_packets(data: bytes, author: str, date: int) -> list[bytes]:
         try:
             packets.append(_packet(stroke, name, date))
         except (KeyError, TypeError, ValueError, OverflowError, ProtocolError):
-            raise ProtocolError(f"stroke {number} of the file is none") from None
+            raise Refused(f"stroke {number} of the file cannot be drawn") from None
     return packets
 
 

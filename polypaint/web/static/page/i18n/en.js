@@ -35,6 +35,7 @@ export const en = {
   onlyMe: "Only me",
   passcode: "Passcode",
   create: "Create",
+  nameTaken: "There is a drawing of this name already.",
   needsName: "Please give it a name.",
   needsPasscode: "Please choose a passcode.",
 
@@ -172,6 +173,7 @@ export const en = {
   clearConfirm: "Clear",
   whoMayEnterMenu: "Who may enter…",
   ownerOnly: "Only {owner} can change that: it is their drawing.",
+  ownerAway: "Only whoever made this drawing can change that.",
   penFirst: "Fingers move the paper",
   showPointers: "Show others' pointers",
   leftHanded: "Left-handed",

@@ -36,6 +36,7 @@ export const fr = {
   onlyMe: "Moi seul",
   passcode: "Code",
   create: "Créer",
+  nameTaken: "Il y a déjà un dessin de ce nom.",
   needsName: "Donnez-lui un nom.",
   needsPasscode: "Choisissez un code.",
 
@@ -165,6 +166,7 @@ export const fr = {
   clearConfirm: "Effacer",
   whoMayEnterMenu: "Qui peut entrer…",
   ownerOnly: "Seul {owner} peut le changer : c’est son dessin.",
+  ownerAway: "Seule la personne qui a créé ce dessin peut le changer.",
   penFirst: "Les doigts déplacent la feuille",
   showPointers: "Montrer les pointeurs des autres",
   leftHanded: "Gaucher",

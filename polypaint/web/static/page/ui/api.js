@@ -1,5 +1,6 @@
 /** The server's HTTP API, as far as the page uses it. */
 
+import { Refused, connect } from "../../client/index.js";
 import { t } from "../i18n/index.js";
 
 /**
@@ -116,38 +117,94 @@ export async function somebody(session) {
   return session.name ? session : api("POST", "/api/accounts/guest");
 }
 
-/** @returns {Promise<Listed[]>} */
-export function drawings() {
-  return api("GET", "/api/lobbies");
-}
+/** @type {Promise<boolean> | undefined} */
+let managing;
 
-/** @returns {Promise<Listed[]>} */
-export function ownDrawings() {
-  return api("GET", "/api/me/drawings");
+/** Can drawings be made, changed and deleted over HTTP? Elsewhere the socket does what it can. */
+export function manages() {
+  managing ??= api("GET", "/api").then((index) => "drawings" in index);
+  return managing;
 }
 
 /**
- * What one may know of a drawing; null when there is none, or it is not for one's eyes.
+ * A drawing as the list has it: also by the names that the protocol gives its keys.
+ *
+ * @param {any} entry
+ * @returns {Listed}
+ */
+function listed(entry) {
+  const mode = entry.mode ?? entry.Mode ?? "";
+  return {
+    ...entry,
+    name: entry.name ?? entry.Filename,
+    mode: mode.toLowerCase().includes("pix") ? "pixel" : "stroke",
+    protection: entry.protection ?? entry.Protection,
+    owner: entry.owner ?? entry.Owner,
+    people: entry.people ?? entry.Clients ?? null,
+  };
+}
+
+/** @returns {Promise<Listed[]>} */
+export async function drawings() {
+  return (await api("GET", "/api/lobbies")).map(listed);
+}
+
+/**
+ * @param {Session} session
+ * @param {Listed[]} all
+ * @returns {Promise<Listed[]>}
+ */
+export async function ownDrawings(session, all) {
+  if (!session.name) return [];
+  if (await manages()) return (await api("GET", "/api/me/drawings")).map(listed);
+  return all.filter(({ owner }) => owner === session.name);
+}
+
+/**
+ * What one may know of a drawing.
  *
  * @param {string} name
- * @returns {Promise<Listed | null>}
+ * @returns {Promise<Listed | null>} null: there is none
  */
 export async function drawing(name) {
-  try {
-    return await api("GET", drawingPath(name));
-  } catch (error) {
-    if (error instanceof ApiError && error.status === 404) return null;
-    throw error;
+  if (await manages()) {
+    try {
+      return listed(await api("GET", drawingPath(name)));
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 404) return null;
+      throw error;
+    }
+  } else {
+    const found = (await drawings()).find((each) => each.name === name);
+    // Nobody is in it now: what it is shows when one joins.
+    return found ?? { name, mode: "stroke", protection: "public", owner: "" };
   }
 }
 
 /**
  * Create a drawing.
  *
- * @param {{ name: string, mode: string, protection: string, passcode: string }} values
- * @returns {Promise<Listed>}
+ * @param {{ name: string, mode: "stroke" | "pixel", protection: Protection, passcode: string }} values
  * @throws {ApiError}
  */
-export function create(values) {
-  return api("POST", "/api/lobbies", values);
+export async function create(values) {
+  if (await manages()) await api("POST", "/api/lobbies", values);
+  else await createBySocket(values);
+}
+
+/** @param {{ name: string, mode: "stroke" | "pixel", protection: Protection, passcode: string }} values */
+async function createBySocket({ name, ...rules }) {
+  const client = await connect(socketAddress(), "", "", { session: true, reconnect: false });
+  try {
+    await client.create(name, rules);
+  } catch (error) {
+    throw error instanceof Refused ? new ApiError(t("nameTaken"), 409) : error;
+  } finally {
+    client.close();
+  }
+}
+
+/** Where one draws. */
+export function socketAddress() {
+  return `${location.origin.replace("http", "ws")}/ws/paint`;
 }

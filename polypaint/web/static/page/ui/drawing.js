@@ -3,7 +3,7 @@
 import { LoginFailed, Refused, connect } from "../../client/index.js";
 import { t } from "../i18n/index.js";
 import { enter } from "./account.js";
-import { drawing as drawingInfo, pagePath, whoAmI } from "./api.js";
+import { drawing as drawingInfo, pagePath, socketAddress, whoAmI } from "./api.js";
 import { Desk } from "./desk.js";
 import { ask } from "./dialog.js";
 import { field, h } from "./dom.js";
@@ -25,12 +25,17 @@ export async function showDrawing(name) {
   document.title = `${name} – polypaint`;
   try {
     const [session, info] = await Promise.all([whoAmI(), isMissing() ? null : drawingInfo(name)]);
-    if (!info) notice(t("unknownTitle"), t("unknownText", { name }));
+    if (!info) unknown(name);
     else await open(session, info);
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     notice(t("failedTitle"), why, [t("tryAgain"), () => location.reload()]);
   }
+}
+
+/** @param {string} name */
+function unknown(name) {
+  notice(t("unknownTitle"), t("unknownText", { name }));
 }
 
 /** Did the server say so with the page? Then it need not be asked again. */
@@ -49,10 +54,13 @@ async function open(nobody, info) {
   const client = await connected(taking());
   if (!client) return location.assign("/");
   const entered = await join(client, session, info);
+  if (entered === "unknown") return unknown(info.name);
   if (!entered) return location.assign("/");
   const { drawing, passcode } = entered;
   history.replaceState(null, "", pagePath(info.name, passcode));
-  new Desk({ client, drawing, session, info, passcode });
+  // What nobody was in is listed now.
+  const known = info.owner ? info : ((await drawingInfo(info.name)) ?? info);
+  new Desk({ client, drawing, session, info: known, passcode });
   drawing.on("end", (reason) => void ended(reason));
 }
 
@@ -63,9 +71,8 @@ async function open(nobody, info) {
  * @returns {Promise<Client | null>} null: they go on elsewhere
  */
 async function connected(takeover) {
-  const address = `${location.origin.replace("http", "ws")}/ws/paint`;
   try {
-    return await connect(address, "", "", { session: true, takeover });
+    return await connect(socketAddress(), "", "", { session: true, takeover });
   } catch (error) {
     if (takeover || !(error instanceof LoginFailed) || error.code !== "connected") throw error;
   }
@@ -86,7 +93,7 @@ async function connected(takeover) {
  * @param {Client} client
  * @param {Session} session
  * @param {Listed} info
- * @returns {Promise<{ drawing: Drawing, passcode: string } | null>} null: the person left
+ * @returns {Promise<{ drawing: Drawing, passcode: string } | "unknown" | null>} null: the person left
  */
 async function join(client, session, { name, protection, owner }) {
   const given = decodeURIComponent(location.hash.slice(1));
@@ -95,7 +102,8 @@ async function join(client, session, { name, protection, owner }) {
     try {
       return { drawing: await client.join(name, given), passcode: given };
     } catch (error) {
-      if (!needed || !(error instanceof Refused)) throw error;
+      if (!(error instanceof Refused)) throw error;
+      if (!needed && owner) return "unknown";
     }
   }
   const input = h("input", { name: "passcode", maxlength: "128", autocomplete: "off", autofocus: true });

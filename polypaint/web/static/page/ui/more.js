@@ -149,9 +149,10 @@ async function clear({ surface }) {
 
 /** @param {Desk} desk */
 async function rules(desk) {
-  const { info, session, passcode } = desk;
-  if (info.owner !== session.name) {
-    desk.status.say(t("ownerOnly", { owner: info.owner }));
+  const { client, drawing, info, session, passcode } = desk;
+  const owner = drawing.people.find(({ role }) => role === "owner")?.name ?? info.owner;
+  if (owner !== session.name) {
+    desk.status.say(t(owner ? "ownerOnly" : "ownerAway", { owner }));
     return;
   }
   await ask({
@@ -160,7 +161,7 @@ async function rules(desk) {
     confirm: t("save"),
     submit: async (values) => {
       const wanted = entryRules(values);
-      await api("PATCH", drawingPath(info.name), wanted);
+      client.protect(info.name, wanted.protection, wanted.passcode);
       desk.entryChanged(wanted);
     },
   });

@@ -78,6 +78,47 @@ async def test_only_its_owner_enters_a_private_drawing(tmp_path):
         await expect(eve.page.get_by_role("link", name="diary")).to_have_count(0)
 
 
+async def test_a_guest_becomes_somebody_and_keeps_the_drawings(tmp_path):
+    async with visiting(tmp_path) as site:
+        ada, tablet = await site.visitor(), await site.visitor()
+        name = await ada.draw_now()
+        await ada.sign_up("ada")
+        await tablet.go("/")
+        await tablet.button("Sign in").click()
+        await tablet.field("Name").fill("ada")
+        await tablet.field("Password").fill("a good secret")
+        await tablet.confirm("Sign in")
+        await expect(tablet.page.get_by_role("heading", name="Your drawings")).to_be_visible()
+        await expect(tablet.page.get_by_role("link", name=name, exact=True)).to_be_visible()
+        await expect(tablet.button("Sign in")).to_have_count(0)
+        await tablet.button("Sign out").click()
+        await expect(tablet.button("Sign in")).to_be_visible()
+        await expect(tablet.page.get_by_role("heading", name="Your drawings")).to_have_count(0)
+
+
+async def test_own_drawings_are_renamed_searched_for_and_deleted(tmp_path):
+    async with visiting(tmp_path) as site:
+        ada = await site.visitor()
+        name = await ada.draw_now()
+        await ada.go("/")
+        await ada.button(f"Change {name}").click()
+        await ada.page.get_by_role("menuitem", name="Rename…").click()
+        await ada.field("Name").fill("Harbour at dusk")
+        await ada.confirm("Rename")
+        link = ada.page.get_by_role("link", name="Harbour at dusk", exact=True)
+        await expect(link).to_be_visible()
+        await ada.page.get_by_role("searchbox", name="Search").fill("nowhere")
+        await expect(link).to_have_count(0)
+        await ada.page.get_by_role("searchbox", name="Search").fill("DUSK")
+        await link.click()
+        await ada.drawing.wait_for()
+        await ada.go("/")
+        await ada.button("Change Harbour at dusk").click()
+        await ada.page.get_by_role("menuitem", name="Delete…").click()
+        await ada.confirm("Delete")
+        await expect(link).to_have_count(0)
+
+
 async def test_a_wrong_password_is_said(tmp_path):
     async with visiting(tmp_path) as site:
         ada = await site.visitor()

@@ -35,7 +35,6 @@ export const en = {
   onlyMe: "Only me",
   passcode: "Passcode",
   create: "Create",
-  nameTaken: "There is a drawing of this name already.",
   needsName: "Please give it a name.",
   needsPasscode: "Please choose a passcode.",
 

@@ -36,7 +36,6 @@ export const fr = {
   onlyMe: "Moi seul",
   passcode: "Code",
   create: "Créer",
-  nameTaken: "Il y a déjà un dessin de ce nom.",
   needsName: "Donnez-lui un nom.",
   needsPasscode: "Choisissez un code.",
 

@@ -1,6 +1,5 @@
 /** The server's HTTP API, as far as the page uses it. */
 
-import { Refused, connect } from "../../client/index.js";
 import { t } from "../i18n/index.js";
 
 /**
@@ -21,8 +20,8 @@ import { t } from "../i18n/index.js";
  * @property {Protection} protection
  * @property {string} owner
  * @property {string[] | null} [people]
- * @property {string} [thumbnail]
- * @property {number} [changed]
+ * @property {string | null} [thumbnail]
+ * @property {number | null} [changed]
  */
 
 /** The server said no. The message is fit to be shown. */
@@ -117,67 +116,28 @@ export async function somebody(session) {
   return session.name ? session : api("POST", "/api/accounts/guest");
 }
 
-/** @type {Promise<boolean> | undefined} */
-let managing;
-
-/** Can drawings be made, changed and deleted over HTTP? Elsewhere the socket does what it can. */
-export function manages() {
-  managing ??= api("GET", "/api").then((index) => "drawings" in index);
-  return managing;
-}
-
-/**
- * A drawing as the list has it: also by the names that the protocol gives its keys.
- *
- * @param {any} entry
- * @returns {Listed}
- */
-function listed(entry) {
-  const mode = entry.mode ?? entry.Mode ?? "";
-  return {
-    ...entry,
-    name: entry.name ?? entry.Filename,
-    mode: mode.toLowerCase().includes("pix") ? "pixel" : "stroke",
-    protection: entry.protection ?? entry.Protection,
-    owner: entry.owner ?? entry.Owner,
-    people: entry.people ?? entry.Clients ?? null,
-  };
+/** @returns {Promise<Listed[]>} */
+export function drawings() {
+  return api("GET", "/api/lobbies");
 }
 
 /** @returns {Promise<Listed[]>} */
-export async function drawings() {
-  return (await api("GET", "/api/lobbies")).map(listed);
+export function ownDrawings() {
+  return api("GET", "/api/me/drawings");
 }
 
 /**
- * @param {Session} session
- * @param {Listed[]} all
- * @returns {Promise<Listed[]>}
- */
-export async function ownDrawings(session, all) {
-  if (!session.name) return [];
-  if (await manages()) return (await api("GET", "/api/me/drawings")).map(listed);
-  return all.filter(({ owner }) => owner === session.name);
-}
-
-/**
- * What one may know of a drawing.
+ * What one may know of a drawing; null when there is none, or it is not for one's eyes.
  *
  * @param {string} name
- * @returns {Promise<Listed | null>} null: there is none
+ * @returns {Promise<Listed | null>}
  */
 export async function drawing(name) {
-  if (await manages()) {
-    try {
-      return listed(await api("GET", drawingPath(name)));
-    } catch (error) {
-      if (error instanceof ApiError && error.status === 404) return null;
-      throw error;
-    }
-  } else {
-    const found = (await drawings()).find((each) => each.name === name);
-    // Nobody is in it now: what it is shows when one joins.
-    return found ?? { name, mode: "stroke", protection: "public", owner: "" };
+  try {
+    return await api("GET", drawingPath(name));
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 404) return null;
+    throw error;
   }
 }
 
@@ -185,23 +145,11 @@ export async function drawing(name) {
  * Create a drawing.
  *
  * @param {{ name: string, mode: "stroke" | "pixel", protection: Protection, passcode: string }} values
+ * @returns {Promise<Listed>}
  * @throws {ApiError}
  */
-export async function create(values) {
-  if (await manages()) await api("POST", "/api/lobbies", values);
-  else await createBySocket(values);
-}
-
-/** @param {{ name: string, mode: "stroke" | "pixel", protection: Protection, passcode: string }} values */
-async function createBySocket({ name, ...rules }) {
-  const client = await connect(socketAddress(), "", "", { session: true, reconnect: false });
-  try {
-    await client.create(name, rules);
-  } catch (error) {
-    throw error instanceof Refused ? new ApiError(t("nameTaken"), 409) : error;
-  } finally {
-    client.close();
-  }
+export function create(values) {
+  return api("POST", "/api/lobbies", values);
 }
 
 /** Where one draws. */

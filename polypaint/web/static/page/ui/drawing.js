@@ -58,9 +58,7 @@ async function open(nobody, info) {
   if (!entered) return location.assign("/");
   const { drawing, passcode } = entered;
   history.replaceState(null, "", pagePath(info.name, passcode));
-  // What nobody was in is listed now.
-  const known = info.owner ? info : ((await drawingInfo(info.name)) ?? info);
-  new Desk({ client, drawing, session, info: known, passcode });
+  new Desk({ client, drawing, session, info, passcode });
   drawing.on("end", (reason) => void ended(reason));
 }
 
@@ -103,7 +101,7 @@ async function join(client, session, { name, protection, owner }) {
       return { drawing: await client.join(name, given), passcode: given };
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
-      if (!needed && owner) return "unknown";
+      if (!needed) return "unknown";
     }
   }
   const input = h("input", { name: "passcode", maxlength: "128", autocomplete: "off", autofocus: true });

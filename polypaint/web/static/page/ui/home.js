@@ -3,7 +3,7 @@
 import { t } from "../i18n/index.js";
 import { icon } from "../icons.js";
 import { enter, signIn, signOut, signUp } from "./account.js";
-import { ApiError, create, drawings, manages, ownDrawings, pagePath, whoAmI } from "./api.js";
+import { ApiError, create, drawings, ownDrawings, pagePath, whoAmI } from "./api.js";
 import { ask } from "./dialog.js";
 import { field, fill, h, radios } from "./dom.js";
 import { entryFields, entryRules } from "./entry.js";
@@ -35,8 +35,6 @@ class Home {
   /** @type {Listed[]} */
   #own = [];
   #shown = "";
-  /** Can one's drawings be renamed and deleted? */
-  #manage = false;
   #account = h("div", { class: "account" });
   #lists = h("div", { class: "lists", "aria-live": "off" });
   #error = h("p", { class: "error", role: "alert" });
@@ -77,11 +75,10 @@ class Home {
   /** Ask the server again. */
   async refresh() {
     try {
-      const [session, all, manage] = await Promise.all([whoAmI(), drawings(), manages()]);
-      this.#manage = manage;
+      const [session, all] = await Promise.all([whoAmI(), drawings()]);
       this.#session = session;
       this.#all = all;
-      this.#own = await ownDrawings(session, all);
+      this.#own = session.name ? await ownDrawings() : [];
       this.#error.textContent = "";
     } catch (error) {
       this.#failed(error);
@@ -130,7 +127,7 @@ class Home {
     const changed = () => void this.refresh();
     fill(
       this.#lists,
-      own.length > 0 && section(t("yourDrawings"), own, this.#manage ? changed : null),
+      own.length > 0 && section(t("yourDrawings"), own, changed),
       others.length > 0 && section(t("openDrawings"), others, null),
       own.length + others.length === 0 &&
         h("p", { class: "empty" }, wanted ? t("nothingFound", { wanted }) : t("noDrawings")),

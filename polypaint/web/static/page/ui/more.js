@@ -14,7 +14,7 @@ import { keep, preference } from "./preferences.js";
 
 const SIDE_MAX = 16384;
 const AREA_MAX = 1 << 24;
-const IMPORTED = "image/png,image/webp,image/jpeg,image/svg+xml,application/json,.json,.svg";
+const IMPORTED = "application/json,.json";
 
 /** @param {Desk} desk */
 export function more(desk) {
@@ -149,7 +149,7 @@ async function clear({ surface }) {
 
 /** @param {Desk} desk */
 async function rules(desk) {
-  const { client, drawing, info, session, passcode } = desk;
+  const { drawing, info, session, passcode } = desk;
   const owner = drawing.people.find(({ role }) => role === "owner")?.name ?? info.owner;
   if (owner !== session.name) {
     desk.status.say(t(owner ? "ownerOnly" : "ownerAway", { owner }));
@@ -161,7 +161,7 @@ async function rules(desk) {
     confirm: t("save"),
     submit: async (values) => {
       const wanted = entryRules(values);
-      client.protect(info.name, wanted.protection, wanted.passcode);
+      await api("PATCH", drawingPath(info.name), wanted);
       desk.entryChanged(wanted);
     },
   });

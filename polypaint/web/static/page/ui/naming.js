@@ -1,7 +1,7 @@
 /** Made-up names of drawings, and the colours of people. */
 
 import { words } from "../i18n/index.js";
-import { inkOn, personColour } from "../surface/people.js";
+import { COLOURS, colourOfName, inkOn } from "../surface/people.js";
 import { h, hidden } from "./dom.js";
 
 /**
@@ -22,14 +22,14 @@ function any(list) {
   return list[Math.floor(Math.random() * list.length)] ?? "";
 }
 
-/** What the server says somebody is shown in. @type {Map<string, string | number>} */
+/** What the server says somebody is shown in: a number of `COLOURS`. @type {Map<string, number>} */
 const given = new Map();
 
 /**
- * From now on somebody is shown in this: `#rrggbb`, or a number of the surface's `COLOURS`.
+ * From now on somebody is shown in this.
  *
  * @param {string} name
- * @param {string | number | undefined} colour
+ * @param {number | undefined} colour a number of `COLOURS`
  */
 export function show(name, colour) {
   if (colour !== undefined) given.set(name, colour);
@@ -42,7 +42,7 @@ export function show(name, colour) {
  * @returns {string}
  */
 export function colourOf(name) {
-  return personColour(given.get(name), name);
+  return COLOURS[given.get(name) ?? -1] ?? colourOfName(name);
 }
 
 /**

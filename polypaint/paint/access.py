@@ -30,7 +30,10 @@ CODE: Final = re.compile("[0-9A-Z]{6,}")
 
 
 class Access:
-    """See the module. games: those whose matches have drawings; the names of these are theirs."""
+    """The rules for all lobbies of a server.
+
+    games: those whose matches have drawings; the names of these are theirs.
+    """
 
     def __init__(self, context: Context, directory: Directory, replays: Replays) -> None:
         self.games = frozenset({"dessin"})

@@ -50,7 +50,7 @@ class _Entry:
 
 
 class Attendance:
-    """See the module."""
+    """Moves people, for all lobbies of a server."""
 
     def __init__(
         self,

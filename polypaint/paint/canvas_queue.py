@@ -22,7 +22,10 @@ HEAVY: Final = 1_000_000
 
 
 class CanvasQueue:
-    """See the module. heavy: HEAVY; tests have more or less done off the loop."""
+    """The way to every canvas of a server.
+
+    heavy: HEAVY; tests have more or less done off the loop.
+    """
 
     def __init__(self, context: Context) -> None:
         self.heavy = HEAVY

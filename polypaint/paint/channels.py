@@ -38,7 +38,7 @@ class Listener(Protocol):
 
     @property
     def key(self) -> MemberKey:
-        """See `member.Member.key`."""
+        """What tells them from everybody else."""
 
 
 def is_channel_name(name: str, bytes_max: int = NAME_BYTES_MAX) -> bool:

@@ -27,11 +27,11 @@ LOADS_MAX: Final = 4
 """Drawings that are loaded at the same time."""
 
 Dump: TypeAlias = tuple[dict[str, Any], list[bytes]]
-"""See `Canvas.dump`."""
+"""A drawing as `Canvas.dump` gives it: JSON-able values, and blobs."""
 
 
 class Checkpoints:
-    """See the module. stored: called when the store has kept a drawing."""
+    """Keeps memory and store together. stored: called when the store has kept a drawing."""
 
     def __init__(
         self,

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from polypaint.engine.context import Context
 from polypaint.engine.timers import Timer
-from polypaint.errors import Refused
+from polypaint.errors import ProtocolError, Refused
 from polypaint.paint.lobby import Lobby
 from polypaint.paint.member import Membership
 from polypaint.paint.packets import UPDATE_DATABASE
@@ -90,10 +90,16 @@ class SnapshotRequests:
         asking = self._asking.get(lobby) if lobby is not None else None
         return asking is not None and name in asking.asked
 
-    def answered(self, lobby: Lobby | None, now: float) -> None:
-        """UPDATE_DATABASE from a member that was asked: it has done what it could."""
-        asking = self._asking.get(lobby) if lobby is not None else None
-        if asking is not None and not asking.saving:
+    def saved(self, membership: Membership | None, name: str, now: float) -> None:
+        """UPDATE_DATABASE from a member that was asked: it has done what it could.
+
+        Raises ProtocolError when nobody asked it.
+        """
+        lobby = membership.lobby if membership is not None else None
+        if lobby is None or not self.is_asked(lobby, name):
+            raise ProtocolError("nobody asked for the canvas to be saved")
+        asking = self._asking[lobby]
+        if not asking.saving:
             self._end(asking, now)
 
     def brought(self, lobby: Lobby, name: str, pixels: npt.NDArray[np.uint32]) -> None:

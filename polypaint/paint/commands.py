@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class ChannelCommands(Protocol):
-    """See `channels.Channels`."""
+    """What of `channels.Channels` a session calls."""
 
     def join_general(self, listener: Listener) -> None:
         """Be in `General`."""
@@ -40,7 +40,7 @@ class ChannelCommands(Protocol):
 
 
 class PaintCommands(Protocol):
-    """See the module. Packets conform and carry the member's name; commands may raise Refused."""
+    """Packets conform and carry the member's name; every command may raise Refused."""
 
     @property
     def channels(self) -> ChannelCommands:

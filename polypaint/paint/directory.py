@@ -25,7 +25,7 @@ TIDY_MIN: Final = 64
 
 
 class Directory:
-    """See the module. Iterated, it gives the active lobbies, most recently active first."""
+    """All lobbies of a server; iterated, the active ones, most recently active first."""
 
     def __init__(self, context: Context) -> None:
         self.lobbies: dict[str, Lobby] = {}
@@ -89,6 +89,14 @@ class Directory:
             self._of_owner[after][lobby] = None
         return moved
 
+    @property
+    def all_saved(self) -> bool:
+        """Has the store every drawing as it is?"""
+        return not any(
+            lobby.saving or lobby.busy or lobby.unsaved_from is not None
+            for lobby in self.lobbies.values()
+        )
+
     def owned_by(self, name: str) -> int:
         """How many drawings this account has."""
         return len(self._of_owner.get(name, ()))
@@ -112,7 +120,6 @@ class Directory:
             self._recent[lobby] = round(self._context.utc(now), 3)
 
     def needs_journal(self, lobby: Lobby, batch: int) -> None:
-        """See `lobby.Observer`."""
         self.unsaved.add(lobby, batch)
 
     # ------------------------------------------------------------ what is active

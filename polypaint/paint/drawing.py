@@ -23,7 +23,7 @@ WARN_S: Final = 10.0
 
 
 class Drawing:
-    """See the module."""
+    """The way of a drawing packet into its lobby, for all lobbies of a server."""
 
     def __init__(
         self,

@@ -18,7 +18,7 @@ BYTES_MAX: Final = 4 << 20
 
 
 class FrozenPackets:
-    """See the module. What is counted by sender costs the same however many packets wait."""
+    """A bounded queue. Counting by sender costs the same however many packets wait."""
 
     def __init__(self, memory: Memory) -> None:
         self._memory = memory

@@ -17,7 +17,7 @@ from polypaint.paint.lobby_rules import LobbyRules
 
 
 class GameLobbies:
-    """See the module."""
+    """What matches ask of lobbies."""
 
     def __init__(
         self,

@@ -29,7 +29,7 @@ TOO_LONG: Final = "Loading the drawing took too long."
 
 
 class LateJoin:
-    """See the module.
+    """Snapshots for the members of all lobbies of a server.
 
     put_out: has a member leave, for a reason. thawed: called when a lobby may draw again.
     """

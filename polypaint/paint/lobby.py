@@ -372,7 +372,7 @@ class Lobby:
 
     @property
     def snapshot_cost(self) -> int:
-        """See `canvas.Canvas.snapshot_cost`; nothing when the snapshot is there."""
+        """About how many nanoseconds `snapshot` takes; nothing when the snapshot is there."""
         if self._snapshot is not None and self._snapshot[0] == self.seq:
             return 0
         return self.loaded.snapshot_cost

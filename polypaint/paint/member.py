@@ -188,7 +188,7 @@ class Membership:
     name: str = field(init=False)
     name_bytes: bytes = field(init=False)
     send_queue: SendQueue = field(init=False)
-    """See `Member.send_queue`."""
+    """Only to name the sender of what is broadcast."""
     copy: Copy = Copy.CURRENT
     requested: int = 0
     sent: int = 0

@@ -97,7 +97,7 @@ class Floating:
 
 
 class PixelCanvas:
-    """See `canvas.Canvas`. pixels: uint32 (width, length), C-contiguous."""
+    """The `canvas.Canvas` of a pixel lobby. pixels: uint32 (width, length), C-contiguous."""
 
     mode = Mode.PIXEL
 
@@ -117,12 +117,10 @@ class PixelCanvas:
         return float(self.pixels.shape[0])
 
     def apply(self, packet: bytes) -> Applied:
-        """See `canvas.Canvas.apply`."""
         author = packet[8 : 8 + packet[7]].decode()
         return Applied(_APPLY[packet[2]](self, packet, author) + packet)
 
     def replay(self, packet: bytes) -> None:
-        """See `canvas.Canvas.replay`."""
         kind = packet[2]
         if kind in (RESIZE_CANVAS.id, RESIZE_CANVAS_INT.id):
             length, width = map(whole, packets.decode(packet))
@@ -190,7 +188,7 @@ class PixelCanvas:
         return self.floating[author]
 
     def cost(self, packet: bytes) -> int:
-        """See `canvas.Canvas.cost`. The factors are what a profile shows, rounded up."""
+        """The factors are what a profile shows, rounded up."""
         kind = packet[2]
         at = HEADER_BYTES + packet[7]
         if kind == SEND_POINTS.id:
@@ -212,7 +210,6 @@ class PixelCanvas:
         return 0
 
     def release_cost(self, author: str) -> int:
-        """See `canvas.Canvas.release_cost`."""
         floating = self.floating.get(author)
         if floating is None:
             return 0
@@ -221,33 +218,28 @@ class PixelCanvas:
 
     @property
     def size_cost(self) -> int:
-        """See `canvas.Canvas.size_cost`."""
         return 8 * self.pixels.size
 
     @property
     def snapshot_cost(self) -> int:
-        """See `canvas.Canvas.snapshot_cost`."""
         return self.size_cost
 
     @property
     def free_cost(self) -> int:
-        """See `canvas.Canvas.free_cost`."""
         return self.bytes_used // 20
 
     def load_cost(self, blobs: list[bytes]) -> int:
-        """See `canvas.Canvas.load_cost`."""
         return sum(map(len, blobs)) // 2
 
     def only_held(self, packet: bytes) -> bool:
-        """See `canvas.Canvas.only_held`: no pixel packet names strokes."""
+        """No pixel packet names strokes."""
         return True
 
     def authors(self) -> list[str]:
-        """See `canvas.Canvas.authors`."""
         return list(self.floating)
 
     def release(self, author: str, date: int) -> bytes:
-        """See `canvas.Canvas.release`: writes back; a REMOVE_SELECTION in the author's name."""
+        """Writes back; a REMOVE_SELECTION in the author's name."""
         floating = self.floating.pop(author, None)
         if floating is None:
             return b""
@@ -277,16 +269,14 @@ class PixelCanvas:
         return b""
 
     def forget_snapshot(self) -> None:
-        """See `canvas.Canvas.forget_snapshot`: nothing is kept here."""
+        """Nothing is kept here."""
 
     def clear(self) -> None:
-        """See `canvas.Canvas.clear`."""
         self.pixels[:] = WHITE
         self.floating = {}
         self.needs_client_snapshot = False
 
     def free(self) -> None:
-        """See `canvas.Canvas.free`."""
         self.pixels = _white(1, 1)
         self.floating = {}
 
@@ -296,7 +286,7 @@ class PixelCanvas:
         self.needs_client_snapshot = False
 
     def snapshot(self, date: int) -> list[bytes]:
-        """See `canvas.Canvas.snapshot`.
+        """What is open first, then the picture.
 
         An open selection is shown by painting what it cut where it was cut and cutting it again,
         which leaves white; the picture itself comes last.
@@ -319,7 +309,6 @@ class PixelCanvas:
         return [b"".join(chunks), *_picture(date, self.pixels, (0, 0), spill=True)]
 
     def dump(self) -> tuple[dict[str, Any], list[bytes]]:
-        """See `canvas.Canvas.dump`."""
         floating = {
             author: {
                 "source": f.source.shape,
@@ -341,7 +330,6 @@ class PixelCanvas:
         return meta, [blob for pixels in arrays for blob in _blobs(pixels)]
 
     def load(self, meta: dict[str, Any], blobs: list[bytes]) -> None:
-        """See `canvas.Canvas.load`."""
         try:
             left = iter(blobs)
             self.pixels = _pixels(left, (meta["width"], meta["length"]))
@@ -358,26 +346,23 @@ class PixelCanvas:
 
     @property
     def bytes_used(self) -> int:
-        """See `canvas.Canvas.bytes_used`."""
         return self.pixels.nbytes + sum(f.source.nbytes for f in self.floating.values())
 
     @property
     def memory_used(self) -> int:
-        """See `canvas.Canvas.memory_used`."""
         return self.bytes_used
 
     @property
     def selections_used(self) -> int:
-        """See `canvas.Canvas.selections_used`."""
         return sum(f.source.nbytes for f in self.floating.values())
 
     @property
     def snapshot_growth(self) -> int:
-        """See `canvas.Canvas.snapshot_growth`: a picture may take more or less than its pixels."""
+        """A picture may take more or less than its pixels."""
         return self.pixels.nbytes
 
     def growth(self, packet: bytes) -> int:
-        """See `canvas.Canvas.growth`. While a canvas is resized, the old one is still there."""
+        """While a canvas is resized, the old one is still there."""
         kind = packet[2]
         if kind in (RESIZE_CANVAS.id, RESIZE_CANVAS_INT.id):
             length, width = map(whole, packets.decode(packet))

@@ -19,7 +19,7 @@ SMALL_BYTES: Final = 1 << 20
 
 
 class Replays:
-    """See the module."""
+    """All snapshots that are in memory, and what they take."""
 
     def __init__(self, memory: Memory) -> None:
         self._memory = memory

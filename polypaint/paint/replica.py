@@ -78,7 +78,7 @@ class _Answer(Enum):
 
 @dataclass(slots=True, eq=False)
 class Replica:
-    """See the module. Read `canvas`; `draw`, `receive`, and send what `data_to_send` gives.
+    """A copy that converges. Read `canvas`; `draw`, `receive`, send what `data_to_send` gives.
 
     frozen: the server asks to wait; what is drawn meanwhile is sent later. loaded: the canvas is
     there. version: grows with every change of the canvas.

@@ -19,7 +19,7 @@ NO_MEMORY: Final = "The server has no memory for this at the moment. Try again l
 
 
 class Replies:
-    """See the module."""
+    """Says it, with the time of the server."""
 
     def __init__(self, context: Context) -> None:
         self._context = context

@@ -9,7 +9,7 @@ Counterpart: `runtime/server.py` runs it; the tests' simulation runs it too.
 Protocol: docs/protocol.md, sections 4-7.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,7 +17,6 @@ import numpy.typing as npt
 
 from polypaint.engine.context import Context
 from polypaint.engine.service import Gauge, Service, packet_endpoint
-from polypaint.errors import ProtocolError
 from polypaint.identity.accounts import Presence
 from polypaint.paint import extension
 from polypaint.paint.access import Access
@@ -34,8 +33,7 @@ from polypaint.paint.game_lobbies import GameLobbies
 from polypaint.paint.imports import Imports
 from polypaint.paint.late_join import LateJoin
 from polypaint.paint.lobby import Lobby
-from polypaint.paint.lobby_rules import LobbyRules
-from polypaint.paint.member import Member, MemberKey, Membership
+from polypaint.paint.member import Member, MemberKey
 from polypaint.paint.owners import Owners
 from polypaint.paint.replays import Replays
 from polypaint.paint.replies import Replies
@@ -43,7 +41,7 @@ from polypaint.paint.session import PaintSession
 
 
 class PaintService(Service):
-    """See the module. It satisfies `commands.PaintCommands`, which is what its sessions call.
+    """One server's paint. It satisfies `commands.PaintCommands`, which is what its sessions call.
 
     games: those whose matches have drawings; the names of these are theirs.
     """
@@ -145,7 +143,9 @@ class PaintService(Service):
         self.above_high_mark = self.late_join.above_high_mark
         self.arrange, self.remove = self.game_lobbies.arrange, self.game_lobbies.remove
         self.save, self.read = self.checkpoints.save, self.canvas_queue.read
-        self.claim, self.lobby_list = self.presence.claim, self.directory.text
+        self.snapshot_saved = self.snapshot_requests.saved
+        self.claim, self.holder = self.presence.claim, self.presence.holder
+        self.lobby_list, self.restore_lobbies = self.directory.text, self.directory.restore
 
     # ------------------------------------------------------------ connections
     def connect(self, address: str, now: float, rtt_s: Callable[[], float]) -> PaintSession | None:
@@ -159,12 +159,7 @@ class PaintService(Service):
         self.sessions[session.key] = session
         return session
 
-    def holder(self, name: str) -> PaintSession | None:
-        """See `PaintCommands.holder`."""
-        return self.presence.holder(name)
-
     def disconnected(self, member: Member, now: float) -> None:
-        """See `PaintCommands.disconnected`."""
         session = self.sessions.pop(member.key, None)
         self.replays.end(member.key)
         self.context.gone(member.address, unauthenticated=not member.name)
@@ -173,7 +168,6 @@ class PaintService(Service):
         member.send_queue.drop()
 
     def part(self, session: PaintSession, now: float) -> None:
-        """See `PaintCommands.part`."""
         if self.presence.let_go(session.name, session):
             extension.parted(session, now)
         self.context.contain("leaving", self.leave, session, now)
@@ -193,13 +187,6 @@ class PaintService(Service):
         }
 
     # ------------------------------------------------------------ pictures of clients
-    def snapshot_saved(self, membership: Membership | None, name: str, now: float) -> None:
-        """See `PaintCommands.snapshot_saved`."""
-        lobby = membership.lobby if membership is not None else None
-        if not self.snapshot_requests.is_asked(lobby, name):
-            raise ProtocolError("nobody asked for the canvas to be saved")
-        self.snapshot_requests.answered(lobby, now)
-
     def picture(self, lobby: Lobby, name: str, pixels: npt.NDArray[np.uint32], now: float) -> None:
         """A client that was asked has brought its picture; it is stored before anybody sees it.
 
@@ -226,17 +213,10 @@ class PaintService(Service):
         self.canvas_queue.worked(effect, outcome, now)
 
     # ------------------------------------------------------------ the store and the disk
-    def restore_lobbies(self, stored: Iterable[tuple[int, LobbyRules, int]]) -> None:
-        """What the store has: (number, rules, sequence number of the drawing)."""
-        self.directory.restore(stored)
-
     @property
     def saved(self) -> bool:
         """Has the store every drawing as it is?"""
-        return not any(
-            lobby.saving or lobby.busy or lobby.unsaved_from is not None
-            for lobby in self.lobbies.values()
-        )
+        return self.directory.all_saved
 
     def checkpoint_oldest(self, now: float) -> None:
         """Have the drawing stored that keeps the journal from being forgotten."""
@@ -246,11 +226,6 @@ class PaintService(Service):
     def journal_from(self) -> int:
         """The first batch of the journal that is still needed."""
         return self.checkpoints.journal_from
-
-    @property
-    def read_only(self) -> bool:
-        """Is the disk full?"""
-        return self.context.read_only
 
     def turn_read_only(self, now: float) -> None:
         """The disk is full: nobody draws until there is room, and everybody is told."""

@@ -53,7 +53,10 @@ handles: Final = Handlers[Handler]("id")
 
 
 class PaintSession(Session):
-    """See the module. membership: of the lobby that it is in, if any; only `joined` sets it."""
+    """One connection's conversation.
+
+    membership: of the lobby that it is in, if any; `joined` and `removed` set it.
+    """
 
     def __init__(
         self,
@@ -85,7 +88,6 @@ class PaintSession(Session):
 
     # ------------------------------------------------------------ in
     def receive(self, data: bytes, now: float) -> None:
-        """See `Session.receive`."""
         packets = self._decoder.feed(data)
         self._flush_set.spent += ENTRY * len(packets)
         self._inbox += packets
@@ -98,7 +100,6 @@ class PaintSession(Session):
         self.work(now)
 
     def work(self, now: float) -> None:
-        """See `Session.work`."""
         try:
             super().work(now)
         finally:
@@ -109,7 +110,6 @@ class PaintSession(Session):
 
     @property
     def stalled(self) -> bool:
-        """See `Session.stalled`."""
         return self._at < len(self._inbox) and not self.waiting and not self.closing
 
     def _handle_next(self, now: float) -> None:
@@ -136,14 +136,12 @@ class PaintSession(Session):
         self._handle(inbox[at], now)
 
     def lost(self, now: float) -> None:
-        """See `Session.lost`."""
         super().lost(now)
         self._deadline.cancel()
         self.commands.disconnected(self, now)
 
     # ------------------------------------------------------------ out
     def above_low_mark(self) -> None:
-        """See `Session.above_low_mark`."""
         self.send_queue.coalesce(packets.COALESCING)
 
     def above_high_mark(self, now: float) -> None:
@@ -154,7 +152,6 @@ class PaintSession(Session):
             self.close("does not read what it is sent")
 
     def backlogged(self, now: float) -> None:
-        """See `Session.backlogged`."""
         if self._backlogged_at is None:
             self._backlogged_at = now
 
@@ -174,7 +171,6 @@ class PaintSession(Session):
         return 2 * self._rtt_s()
 
     def close(self, reason: str) -> None:
-        """See `Session.close`."""
         self._deadline.cancel()
         super().close(reason)
 
@@ -336,7 +332,6 @@ class PaintSession(Session):
         self.context.effects.append(effects.CheckPassword(self, name, password))
 
     def password_checked(self, name: str, ok: bool | None, now: float) -> None:
-        """See `effects.Requester`."""
         self.waiting = False
         if self.closing:
             return
@@ -355,7 +350,6 @@ class PaintSession(Session):
         self.resume(now)
 
     def holder_probed(self, name: str, now: float) -> None:
-        """See `effects.Requester`."""
         self.waiting = False
         if not self.closing:
             self._come_in(name, now)
@@ -421,7 +415,6 @@ class PaintSession(Session):
             self.context.effects.append(effects.IssueTicket(self))
 
     def ticket_issued(self, ticket: str, now: float) -> None:
-        """See `effects.Requester`."""
         if ticket and not self.closing:
             self.send_queue.push(packets.TICKET.encode_reply(self.context.date(now), ticket))
         self.resume(now)

@@ -55,7 +55,7 @@ class Block:
 
 
 class Strokes(Sequence[bytes]):
-    """See the module.
+    """A list of strokes in blocks.
 
     size: bytes of all strokes; joined_size: of what `joined` has kept; unjoined: of what it would
     have to make; held: how many strokes are held.

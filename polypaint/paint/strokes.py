@@ -38,7 +38,10 @@ STROKE_BYTES: Final = 56
 
 
 class StrokeCanvas:
-    """See `canvas.Canvas`. strokes: ADD_STROKE packets whose index field means nothing."""
+    """The `canvas.Canvas` of a stroke lobby.
+
+    strokes: ADD_STROKE packets whose index field means nothing.
+    """
 
     mode = Mode.STROKE
     needs_client_snapshot = False
@@ -49,11 +52,10 @@ class StrokeCanvas:
         self.strokes = Strokes()
 
     def apply(self, packet: bytes) -> Applied:
-        """See `canvas.Canvas.apply`."""
         return _APPLY[packet[2]](self, packet)
 
     def replay(self, packet: bytes) -> None:
-        """See `canvas.Canvas.replay`: these limits have never changed."""
+        """These limits have never changed."""
         self.apply(packet)
 
     # ------------------------------------------------------------ strokes
@@ -125,7 +127,6 @@ class StrokeCanvas:
         return _told(packet, UNSELECTED_STROKE, indices, held, [])
 
     def cost(self, packet: bytes) -> int:
-        """See `canvas.Canvas.cost`."""
         kind = packet[2]
         if kind == INSERT_STROKE.id:
             return BLOCK_NS * self.strokes.blocks
@@ -138,31 +139,27 @@ class StrokeCanvas:
         return 0
 
     def release_cost(self, author: str) -> int:
-        """See `canvas.Canvas.release_cost`."""
         return self.strokes.held_cost(author)
 
     @property
     def size_cost(self) -> int:
-        """See `canvas.Canvas.size_cost`."""
         return STROKE_NS * len(self.strokes) + self.strokes.all_held_cost
 
     @property
     def snapshot_cost(self) -> int:
-        """See `canvas.Canvas.snapshot_cost`: what is joined already is not joined again."""
+        """What is joined already is not joined again."""
         strokes = self.strokes
         return strokes.unjoined + BLOCK_NS * strokes.blocks + strokes.all_held_cost
 
     @property
     def free_cost(self) -> int:
-        """See `canvas.Canvas.free_cost`."""
         return STROKE_NS * len(self.strokes)
 
     def load_cost(self, blobs: list[bytes]) -> int:
-        """See `canvas.Canvas.load_cost`."""
         return STROKE_NS * len(blobs)
 
     def only_held(self, packet: bytes) -> bool:
-        """See `canvas.Canvas.only_held`. An index beyond the end is nobody's."""
+        """An index beyond the end is nobody's."""
         named = packets.decode(packet)[0]
         author = _author(packet)
         indices = [named] if isinstance(named, int) else named.tolist()
@@ -174,11 +171,10 @@ class StrokeCanvas:
         return {author: self.strokes.held_by(author) for author in self.strokes.holders()}
 
     def authors(self) -> list[str]:
-        """See `canvas.Canvas.authors`."""
         return self.strokes.holders()
 
     def release(self, author: str, date: int) -> bytes:
-        """See `canvas.Canvas.release`: an UNSELECTED_STROKE in the author's name."""
+        """An UNSELECTED_STROKE in the author's name."""
         return _index_packets(UNSELECTED_STROKE, date, author, self.strokes.release(author))
 
     def _must_exist(self, indices: Sequence[int]) -> None:
@@ -199,15 +195,13 @@ class StrokeCanvas:
         return Applied(packet)
 
     def clear(self) -> None:
-        """See `canvas.Canvas.clear`."""
         self.strokes.clear()
 
     def free(self) -> None:
-        """See `canvas.Canvas.free`."""
         self.strokes.clear()
 
     def snapshot(self, date: int) -> list[bytes]:
-        """See `canvas.Canvas.snapshot`: size, strokes as their authors sent them, selections."""
+        """Size, strokes as their authors sent them, selections."""
         selections = b"".join(
             _index_packets(SELECTED_STROKE, date, author, indices)
             for author, indices in self.selected().items()
@@ -217,16 +211,13 @@ class StrokeCanvas:
         return [*chunks, selections] if selections else chunks
 
     def forget_snapshot(self) -> None:
-        """See `canvas.Canvas.forget_snapshot`."""
         self.strokes.forget_joined()
 
     def dump(self) -> tuple[dict[str, Any], list[bytes]]:
-        """See `canvas.Canvas.dump`."""
         meta = {"length": self.length, "width": self.width, "selected": self.selected()}
         return meta, self.strokes.all()
 
     def load(self, meta: dict[str, Any], blobs: list[bytes]) -> None:
-        """See `canvas.Canvas.load`."""
         try:
             self.length, self.width = float(meta["length"]), float(meta["width"])
             self.strokes = Strokes(blobs)
@@ -241,23 +232,19 @@ class StrokeCanvas:
 
     @property
     def bytes_used(self) -> int:
-        """See `canvas.Canvas.bytes_used`."""
         return self.strokes.size
 
     @property
     def memory_used(self) -> int:
-        """See `canvas.Canvas.memory_used`."""
         return self.strokes.size + STROKE_BYTES * len(self.strokes)
 
     selections_used = 0
 
     @property
     def snapshot_growth(self) -> int:
-        """See `canvas.Canvas.snapshot_growth`."""
         return self.strokes.unjoined
 
     def growth(self, packet: bytes) -> int:
-        """See `canvas.Canvas.growth`."""
         grows = packet[2] in (ADD_STROKE.id, INSERT_STROKE.id, REPLACE_STROKE.id)
         return STROKE_BYTES + len(packet) if grows else 0
 

@@ -18,7 +18,7 @@ LONG: Final = 20_000_000
 
 
 class WorkQueue:
-    """See the module. threads: how many there are, two at least."""
+    """Fair between owners of drawings. threads: how many there are, two at least."""
 
     def __init__(self, threads: int) -> None:
         self._threads = threads

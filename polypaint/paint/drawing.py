@@ -13,11 +13,12 @@ from polypaint.paint.canvas_queue import CanvasQueue
 from polypaint.paint.checkpoints import Checkpoints
 from polypaint.paint.late_join import LateJoin
 from polypaint.paint.lobby import Lobby
-from polypaint.paint.member import Event, Membership
+from polypaint.paint.member import Copy, Event, Membership
 from polypaint.paint.packets import FETCH_DATABASE, LOBBY_CONNECT, PACKETS
 from polypaint.paint.replays import Replays
 from polypaint.paint.replies import CONNECTED, NO_MEMORY, Replies
 
+RENEWED: Final = Copy.RENEWED
 WARN_S: Final = 10.0
 """How often somebody is told that there is no memory."""
 
@@ -61,7 +62,7 @@ class Drawing:
             return 0
         taken = lobby.add_strokes(membership, packets, start, now)
         if taken:
-            if membership.requested and not membership.member.extended:
+            if membership.copy is RENEWED and not membership.member.extended:
                 membership.went(Event.DREW)
             self._counters["packets"] += taken
             if lobby.needs_saving:
@@ -70,7 +71,7 @@ class Drawing:
 
     def _draw(self, membership: Membership, packet: bytes, now: float) -> None:
         lobby = membership.lobby
-        if membership.requested and not membership.member.extended:
+        if membership.copy is RENEWED and not membership.member.extended:
             membership.went(Event.DREW)
         try:
             doubtful = lobby.permit(membership, packet, now)

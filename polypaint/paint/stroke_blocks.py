@@ -32,13 +32,13 @@ class Block:
 
     start: position of the first; size: their bytes; holders: for each who holds it, None when
     nobody holds any; held: how many are held. joined: see `Strokes.joined`: pieces of the first
-    joined_count strokes, of joined_bytes, made when the block began at joined_at. unjoined: bytes
-    of which there is no piece that holds, as `Strokes.unjoined` has counted them.
+    joined_count strokes, of joined_bytes, made when the block began at joined_at. holding: bytes
+    of pieces that hold as long as the block does not move, as `Strokes` has counted them.
     """
 
     __slots__ = (
-        "held", "holders", "joined", "joined_at", "joined_bytes", "joined_count", "packets",
-        "size", "start", "unjoined",
+        "held", "holders", "holding", "joined", "joined_at", "joined_bytes", "joined_count",
+        "packets", "size", "start",
     )  # fmt: skip
 
     def __init__(self, packets: list[bytes], size: int, start: int) -> None:
@@ -51,14 +51,13 @@ class Block:
         self.joined_count = 0
         self.joined_bytes = 0
         self.joined_at = start
-        self.unjoined = 0
+        self.holding = 0
 
 
 class Strokes(Sequence[bytes]):
     """A list of strokes in blocks.
 
-    size: bytes of all strokes; joined_size: of what `joined` has kept; unjoined: of what it would
-    have to make; held: how many strokes are held.
+    size: bytes of all strokes; joined_size: of what `joined` has kept; held: how many are held.
     """
 
     def __init__(self, packets: Sequence[bytes] = ()) -> None:
@@ -69,7 +68,8 @@ class Strokes(Sequence[bytes]):
         self._held_blocks = 0
         """How many pairs there are of somebody and a block in which they hold something."""
         self.held = 0
-        self.unjoined = 0
+        self._holding = 0
+        """Bytes of all pieces that hold."""
         self.size = 0
         self.joined_size = 0
         for at in range(0, len(packets), BLOCK_STROKES):
@@ -135,8 +135,6 @@ class Strokes(Sequence[bytes]):
             self._starts.append(self._count)
         block.packets += packets
         block.size += size
-        block.unjoined += size
-        self.unjoined += size
         if block.holders is not None:
             block.holders += [None] * len(packets)
         self._count += len(packets)
@@ -208,7 +206,7 @@ class Strokes(Sequence[bytes]):
         self._held = {}
         self._starts = []
         self._count = self.size = self.joined_size = 0
-        self._held_blocks = self.held = self.unjoined = 0
+        self._held_blocks = self.held = self._holding = 0
         while self._blocks:
             self._blocks.pop()
 
@@ -221,9 +219,7 @@ class Strokes(Sequence[bytes]):
             self._append_block(packets[:half])
             self._append_block(packets[half:])
             return
-        block = Block(packets, size, self._count)
-        self._blocks.append(block)
-        self._count_unjoined(block)
+        self._blocks.append(Block(packets, size, self._count))
         self._starts.append(self._count)
         self._count += len(packets)
         self.size += size
@@ -234,13 +230,13 @@ class Strokes(Sequence[bytes]):
         block.joined = []
         block.joined_count = block.joined_bytes = 0
         block.joined_at = block.start
-        self._count_unjoined(block)
+        self._count_holding(block)
 
-    def _count_unjoined(self, block: Block) -> None:
-        """Something of this block is new, or is made, or it has moved."""
-        held = block.joined_bytes if block.joined_at == block.start else 0
-        self.unjoined += block.size - held - block.unjoined
-        block.unjoined = block.size - held
+    def _count_holding(self, block: Block) -> None:
+        """Pieces of this block were made or dropped, or it has moved."""
+        holding = block.joined_bytes if block.joined_at == block.start else 0
+        self._holding += holding - block.holding
+        block.holding = holding
 
     def _renumber(self, number: int) -> None:
         """Blocks from this one on have moved."""
@@ -253,7 +249,7 @@ class Strokes(Sequence[bytes]):
             block = self._blocks[at]
             if block.start != start:
                 block.start = self._starts[at] = start
-                self._count_unjoined(block)
+                self._count_holding(block)
             start += len(block.packets)
 
     def _split(self, number: int) -> None:
@@ -266,8 +262,6 @@ class Strokes(Sequence[bytes]):
         upper = Block(block.packets[half:], size, block.start + half)
         del block.packets[half:]
         block.size -= size
-        self._count_unjoined(block)
-        self._count_unjoined(upper)
         if block.holders is not None:
             holders, block.holders = block.holders, block.holders[:half]
             upper.holders = holders[half:]
@@ -415,7 +409,12 @@ class Strokes(Sequence[bytes]):
         block.joined_count = len(block.packets)
         block.joined_bytes += len(block.joined[-1])
         self.joined_size += len(block.joined[-1])
-        self._count_unjoined(block)
+        self._count_holding(block)
+
+    @property
+    def unjoined(self) -> int:
+        """Bytes that `joined` would have to make."""
+        return self.size - self._holding
 
     def forget_joined(self) -> None:
         """Give back the memory of what `joined` has kept."""

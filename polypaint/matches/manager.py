@@ -122,6 +122,10 @@ class Manager:
         """Codes of the public matches that one can join, the oldest first."""
         self._listing: bytes | None = None
 
+    def listening(self, address: str) -> None:
+        """The match server listens there, as players are told."""
+        self.address = address
+
     # ------------------------------------------------------------ what clients ask for
     def create(self, request: dict[str, Any], address: str, reply: Reply, now: float) -> None:
         """`creer`. Raises MatchRefusal.

@@ -72,7 +72,7 @@ class MatchService(Service):
 
     def listening(self, address: str) -> None:
         """Where the match server is, as players are told."""
-        self.manager.address = address
+        self.manager.listening(address)
 
     def gauges(self) -> Mapping[str, Gauge]:
         """Matches."""

@@ -39,6 +39,10 @@ class Extension:
     takeover: bool = False
     client: int = 0
 
+    def entered(self) -> None:
+        """It is in another lobby: nothing was told of what can be undone there."""
+        self.history = None
+
     def may_replace(self, holder: "PaintSession") -> bool:
         """May it end this session of the same account? Its own lost one, or because it says so."""
         other = holder.extension

@@ -217,7 +217,7 @@ class PaintSession(Session):
         """It is in this lobby now."""
         self.membership = membership
         if self.extension is not None:
-            self.extension.history = None
+            self.extension.entered()
 
     def removed(self) -> None:
         """It is in no lobby any more."""

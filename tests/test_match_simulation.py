@@ -23,7 +23,7 @@ from polypaint.engine.context import Context
 
 from .world import MemoryJournal, MemoryStore, Talker, World
 
-SEEDS = int(os.environ.get("POLYPAINT_SEEDS", "1000")) // 2
+SEEDS = int(os.environ.get("POLYPAINT_SEEDS", "2000")) // 4
 ONE = os.environ.get("POLYPAINT_SEED")
 PARTS = 10
 NAMES = ["ada", "bob", "cyd", "dan"]

@@ -37,7 +37,7 @@ from .painters import LATENCY_S, Client, content
 from .virtual import DATE, VirtualLoop
 from .world import World
 
-SEEDS = int(os.environ.get("POLYPAINT_SEEDS", "1000"))
+SEEDS = int(os.environ.get("POLYPAINT_SEEDS", "2000")) * 3 // 4
 ONE = os.environ.get("POLYPAINT_SEED")
 PARTS = 20
 LATE_S = (0.0, 0.0, 0.0, 0.001)
@@ -163,35 +163,45 @@ class Simulation:
 
     # ------------------------------------------------------------ the server
     def start(self) -> None:
-        """The server, again."""
+        """The server, again and again until it starts."""
         while True:
+            loop = VirtualLoop(self.now, self.rng, LATE_S)
             try:
-                self.world = self.begun()
-                break
-            except (StoreError, Injected):  # whoever runs it starts it again
-                self.now += 0.1
-        world = self.world
+                World(
+                    self.store,
+                    self.journal,
+                    loop=loop,
+                    takes=self.takes,
+                    recovered=self.recovered,
+                    **self.settings,
+                )
+                return
+            except (StoreError, Injected, Killed):
+                self.now = loop.time() + 0.1
+
+    def recovered(self, world: World) -> None:
+        """A server has recovered, and is about to begin."""
+        self.world = world
         self.now = world.now
         world.injected = Injected
         world.service.canvas_queue.heavy = self.heavy
         world.context.memory.bytes_max = self.memory_max
         assert not world.report.problems
         stored = {lobby.number: lobby for lobby in world.report.lobbies}
-        for number, (seq, shadow) in self.shadow.items():
+        for number, (seq, shadow) in list(self.shadow.items()):
             assert stored[number].seq >= seq, "something that was seen is lost"
+            kept = empty_canvas(self.mode)
+            _, meta, blobs = self.store.kept[number]
+            kept.load(meta, blobs)
             if stored[number].seq == seq:
                 for author in shadow.authors():
                     shadow.release(author, 0)
-                kept = empty_canvas(self.mode)
-                _, meta, blobs = self.store.kept[number]
-                kept.load(meta, blobs)
                 assert same(kept, shadow), "the recovered canvas differs"
+            else:  # stored before the journal had it: nobody has seen the last of it
+                self.shadow[number] = (stored[number].seq, kept)
+                if isinstance(kept, StrokeCanvas):
+                    self.journaled.update(content(stroke) for stroke in kept.strokes.all())
         world.at, world.flushed = self.maybe_die, self.saw
-
-    def begun(self) -> World:
-        """A world that has recovered. Raises what the store raises."""
-        loop = VirtualLoop(self.now, self.rng, LATE_S)
-        return World(self.store, self.journal, loop=loop, takes=self.takes, **self.settings)
 
     def maybe_die(self, _point: str) -> None:
         if self.rng.random() < self.killing:

@@ -7,6 +7,7 @@ storage) is done at once, or handed to `defer`, so that a test can decide when i
 Counterparts: `virtual.py` is the machine, `memory_store.py` its disk.
 """
 
+import functools
 import itertools
 import random
 from collections.abc import Callable, Sequence
@@ -41,6 +42,22 @@ from .virtual import DATE, PlainHasher, VirtualClock, VirtualLoop, VirtualTransp
 WORDS = Path(__file__).parent.parent / "polypaint/tanks/words.txt"
 BACK_S = 2.5
 """How long work may take that a test does not want to wait for."""
+
+
+@functools.cache
+def words() -> Words:
+    """The chat's rules, read once."""
+    return Words(WORDS.read_text())
+
+
+@functools.cache
+def _settings_of(given: tuple[tuple[str, Any], ...]) -> Settings:
+    return Settings(_env_file=None, **dict(given))
+
+
+def settings_of(**given: Any) -> Settings:
+    """Settings of a world's own; nothing of them comes from the environment."""
+    return _settings_of(tuple(sorted(given.items()))).model_copy()
 
 
 class Wire:
@@ -254,7 +271,7 @@ class World:
 
     defer: called with work that is begun later; None does it at once. at: called with the name of
     each point at which a killed server may stand. takes: seconds that threads compute for one
-    thing.
+    thing. recovered: called before anything is done. Raises what the store raises.
     """
 
     all: ClassVar[set["World"]] = set()
@@ -270,6 +287,7 @@ class World:
         games: Sequence[type[Game]] = (Puissance4, Dessin),
         loop: VirtualLoop | None = None,
         takes: Callable[[], float] | None = None,
+        recovered: Callable[["World"], None] | None = None,
         **settings: Any,
     ) -> None:
         self.at: Callable[[str], None] = lambda _point: None
@@ -297,7 +315,7 @@ class World:
         self.store.world = self
         self.store.at = self.journal.at = self.pass_point
         self.journal.committed = lambda *batch: self._told(self.flushed, *batch)
-        given = Settings(_env_file=None, **settings)
+        given = settings_of(**settings)
         self.runtime = runtime = Runtime(
             given,
             Ports(
@@ -309,7 +327,7 @@ class World:
                 self.journal,
             ),
             Domain(
-                words=Words(WORDS.read_text()),
+                words=words(),
                 games={game.name: game for game in games},
                 memory_max=UNLIMITED,
                 random=random.Random(seed),
@@ -325,10 +343,16 @@ class World:
         runtime.effect_runner._carry_out = self._noted  # type: ignore[method-assign]
         self.book, self.bus = runtime.book, runtime.bus
         self.matches, self.tanks = runtime.matches, runtime.tanks
-        self.report = self.loop.run(runtime.recover())
-        with self.loop.running():
-            runtime.begin()
-        self.run_effects()
+        try:
+            self.report = self.loop.run(runtime.recover())
+            if recovered is not None:
+                recovered(self)
+            with self.loop.running():
+                runtime.begin()
+            self.run_effects()
+        except BaseException:
+            self.kill()
+            raise
 
     @property
     def now(self) -> float:

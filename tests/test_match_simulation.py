@@ -2,13 +2,15 @@
 
 Players create, join, act, leave, lose connections and watch. The server is killed at any point
 between a commit, its messages and their acknowledgement, and started again. Messages between the
-roles are repeated, reordered, delayed and lost. Afterwards: what two players saw of a match is the
+roles are repeated, reordered, delayed and lost; the store is slow and fails, and so does the
+journal's disk. Afterwards: what two players saw of a match is the
 same; `seq` has no gaps, also across restarts; nothing that anybody saw is gone; every result is
 counted once and is the one that its player saw; every match is closed.
 
 `POLYPAINT_SEEDS=20000` runs more; a seed that fails prints itself; `POLYPAINT_SEED=123` runs one.
 """
 
+import asyncio
 import os
 import random
 from collections import defaultdict
@@ -20,6 +22,7 @@ import pytest
 
 from polypaint.bus.local import LocalBus
 from polypaint.engine.context import Context
+from polypaint.errors import StoreError, StoreFull
 
 from .world import MemoryJournal, MemoryStore, Talker, World
 
@@ -140,6 +143,9 @@ class Simulation:
         self.rng = random.Random(seed)
         self.seed = seed
         self.store, self.journal = MemoryStore(), MemoryJournal()
+        self.store.disturb, self.journal.disturb = self.take_time, self.disturb_journal
+        self.disk: Exception | None = None
+        """What the journal's disk says."""
         self.players = [Player(self, name) for name in NAMES]
         self.codes: list[str] = []
         self.told: dict[tuple[str, int], bytes] = {}
@@ -153,6 +159,7 @@ class Simulation:
     def start(self) -> None:
         self.starts += 1
         self.store.broken = False
+        self.disk = None
         self.world = World(
             self.store,
             self.journal,
@@ -161,6 +168,25 @@ class Simulation:
             seed=1000 * self.seed + self.starts,
         )
         self.world.at = self.maybe_die
+
+    async def take_time(self, _question: str) -> None:
+        """The store is slow now and then."""
+        late = self.rng.choice((0.0, 0.0, 0.0, 0.01, 0.3))
+        if late:
+            await asyncio.sleep(late)
+
+    def disturb_journal(self) -> None:
+        """The disk is full, or fails."""
+        if self.disk is not None:
+            raise self.disk
+
+    def change_disk(self) -> None:
+        """It fails for a few steps now and then; a server that starts then could not."""
+        if self.disk is not None:
+            self.disk = None if self.rng.random() < 0.3 else self.disk
+        elif self.rng.random() < 0.02:
+            self.disk = self.rng.choice((StoreFull("full"), StoreError("broken")))
+            self.journal.reserve = self.rng.random() < 0.5
 
     def maybe_die(self, _point: str) -> None:
         if self.rng.random() < 0.003:
@@ -177,6 +203,7 @@ class Simulation:
     def step(self) -> None:
         rng = self.rng
         self.store.broken = rng.random() < 0.05
+        self.change_disk()
         try:
             if rng.random() < 0.3:
                 self.world.advance(rng.choice((0.01, 0.5, 3.0, 3.0, 20.0, 61.0)))
@@ -196,6 +223,7 @@ class Simulation:
     def end(self) -> None:
         """Everybody goes home, nothing fails any more: all that was begun comes to its end."""
         self.store.broken = False
+        self.disk = None
         self.world.at = lambda _point: None
         self.world.bus.reliable = True
         for player in self.players:

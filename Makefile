@@ -7,7 +7,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 INSTALLED := .venv/installed
-SOURCES := pyproject.toml setup.py $(wildcard polypaint/*.pyx)
+SOURCES := pyproject.toml setup.py $(wildcard polypaint/*.pyx polypaint/*.pxd)
 ARGS ?=
 
 run: $(INSTALLED)
@@ -42,7 +42,7 @@ lint: .venv/dev
 
 types: .venv/dev
 	$(BIN)/mypy
-	$(BIN)/stubtest polypaint._codec polypaint._raster --allowlist ci/stubtest-allowlist.txt
+	$(BIN)/stubtest polypaint._codec polypaint._framing polypaint._fanout polypaint._raster --allowlist ci/stubtest-allowlist.txt
 
 unit: .venv/dev
 	$(BIN)/coverage erase

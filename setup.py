@@ -23,7 +23,7 @@ def extension(name: str) -> Extension:
 
 setup(
     ext_modules=cythonize(
-        [extension("_codec"), extension("_raster")],
+        [extension(name) for name in ("_framing", "_fanout", "_codec", "_raster")],
         build_dir="build/cython",
         compiler_directives={"language_level": "3", "embedsignature": False, "binding": True},
     )

@@ -34,12 +34,12 @@ def test_the_sdist_builds_a_wheel_with_everything_in_it(tmp_path):
     assert not [name for name in names if "node_modules" in name]
     with zipfile.ZipFile(wheel) as archive:
         found = set(archive.namelist())
-    for module in ("_codec", "_raster"):
+    for module in ("_codec", "_fanout", "_framing", "_raster"):
         assert any(name.startswith(f"polypaint/{module}.cpython") for name in found)
         assert f"polypaint/{module}.pyi" in found
     client = {str(path.relative_to(ROOT)) for path in CLIENT.iterdir()}
     assert {"polypaint/py.typed", "polypaint/paint/senders.py"} | client <= found
-    assert not [n for n in found if n.endswith((".c", ".pyx")) or n.startswith("tests")]
+    assert not [n for n in found if n.endswith((".c", ".pyx", ".pxd")) or n.startswith("tests")]
 
 
 def test_the_projects_files_are_found_without_git():

@@ -39,6 +39,7 @@ lint: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/cython-lint polypaint
 	$(BIN)/lint-imports
+	$(BIN)/python ci/shape.py
 
 types: .venv/dev
 	$(BIN)/mypy

@@ -27,7 +27,7 @@ Connect: TypeAlias = Callable[[str, float, Callable[[], float]], Session | None]
 connection; None when there are too many."""
 Documents: TypeAlias = Mapping[str, Iterable[tuple[str, bytes]]]
 """Kind → the stored documents of that kind: (key, JSON)."""
-Carrier: TypeAlias = Callable[[E], Coroutine[Any, Any, None] | None]
+Carrier: TypeAlias = Callable[[E], Coroutine[object, object, None] | None]
 """Carries an effect out: at once, or in a task if it returns a coroutine."""
 
 
@@ -64,14 +64,14 @@ class Gauge:
     value: Callable[[], float]
 
 
-class Carriers(dict[type[Effect], Callable[[Effect], Coroutine[Any, Any, None] | None]]):
+class Carriers(dict[type[Effect], Callable[[Effect], Coroutine[object, object, None] | None]]):
     """Class of an effect → what carries it out."""
 
     def register(self, kind: type[E], carrier: Carrier[E]) -> "Carriers":
         """Raises TypeError for a class that has a carrier already."""
         if kind in self:
             raise TypeError(f"{kind.__name__} is carried out twice")
-        self[kind] = cast("Callable[[Effect], Coroutine[Any, Any, None] | None]", carrier)
+        self[kind] = cast("Callable[[Effect], Coroutine[object, object, None] | None]", carrier)
         return self
 
     def include(self, others: "Carriers") -> None:

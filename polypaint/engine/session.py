@@ -10,7 +10,7 @@ Must never do I/O or read a clock. Counterparts: `net/connection.py` brings the 
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import orjson
@@ -311,7 +311,7 @@ class JsonSession(Session):
         """Send whole lines."""
         self.send_queue.push(lines)
 
-    def say(self, message: dict[str, Any]) -> None:
+    def say(self, message: Mapping[str, object]) -> None:
         """Send one object. Strings that JSON cannot carry have been refused on the way in."""
         self.send_queue.push(line(message))
 

@@ -6,9 +6,9 @@ Must never import anything that does it. Counterpart: `runtime/services.py` says
 out.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from polypaint.engine.effects import Effect, Question
 
@@ -92,4 +92,4 @@ class Trouble(Effect):
     """For the operator's log."""
 
     what: str
-    details: dict[str, Any]
+    details: Mapping[str, object]

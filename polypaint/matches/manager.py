@@ -56,7 +56,7 @@ UNGUESSABLE: Final = 16
 """Characters of a `rid` from which on it is taken for a random one, which nobody can guess."""
 
 T = TypeVar("T")
-Reply: TypeAlias = Callable[[dict[str, Any]], None]
+Reply: TypeAlias = Callable[[dict[str, object]], None]
 """Takes the answer to a request."""
 
 

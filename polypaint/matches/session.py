@@ -8,7 +8,7 @@ Protocol: docs/matches.md, sections 1-3.
 """
 
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -72,9 +72,9 @@ class MatchSession(JsonSession):
         except MatchRefusal as refusal:
             self.refuse(refusal, rid)
 
-    def reply(self, message: dict[str, Any], rid: Any) -> None:
+    def reply(self, message: Mapping[str, object], rid: Any) -> None:
         """Answer a request."""
-        self.say(message if rid is None else message | {"rid": rid})
+        self.say(message if rid is None else {**message, "rid": rid})
 
     def refuse(self, refusal: MatchRefusal, rid: Any) -> None:
         """Say why a request was refused."""
@@ -215,7 +215,7 @@ class MatchSession(JsonSession):
     def _answer(self, rid: Any) -> Answer:
         """Wait for what comes back later; what takes it."""
 
-        def answer(found: dict[str, Any] | MatchRefusal, now: float) -> None:
+        def answer(found: Mapping[str, object] | MatchRefusal, now: float) -> None:
             if isinstance(found, MatchRefusal):
                 self.refuse(found, rid)
             else:

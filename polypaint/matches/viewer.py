@@ -7,15 +7,15 @@ the methods of `MatchServer`.
 Must never import a session. Counterparts: `session.py` implements it; `match_server.py` calls it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import Any, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 from polypaint.matches.messages import MatchRefusal
 
 ViewerKey: TypeAlias = tuple[int, int]
 """(process, number): of a session, and of no other one."""
-Answer: TypeAlias = Callable[["dict[str, Any] | MatchRefusal", float], None]
+Answer: TypeAlias = Callable[["Mapping[str, object] | MatchRefusal", float], None]
 """Takes what a request is answered with, and the time."""
 
 

@@ -7,7 +7,7 @@ Must never do I/O. Counterparts: `service.py`; `messages.py` declares the messag
 Protocol: docs/tanks.md, sections 1-5.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from polypaint.engine import effects
@@ -184,7 +184,9 @@ class TankSession(JsonSession):
             }
         )
 
-    def entered(self, battle: Battle, fighter: Fighter | None, welcome: dict[str, Any]) -> None:
+    def entered(
+        self, battle: Battle, fighter: Fighter | None, welcome: Mapping[str, object]
+    ) -> None:
         """On a map now: said to this player, shown to all others."""
         self.battle, self.fighter = battle, fighter
         self.service.changed(self.name)

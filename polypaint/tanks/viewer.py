@@ -7,7 +7,8 @@ through the methods of `Battle`.
 Must never import a session. Counterparts: `session.py` implements it; `battle.py` calls it.
 """
 
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from polypaint.tanks.battle import Battle, Fighter
@@ -27,11 +28,11 @@ class Viewer(Protocol):
     def name(self) -> str:
         """The player's name."""
 
-    def say(self, message: dict[str, Any]) -> None:
+    def say(self, message: Mapping[str, object]) -> None:
         """One object, behind all that it was sent before."""
 
     def entered(
-        self, battle: "Battle", fighter: "Fighter | None", welcome: dict[str, Any]
+        self, battle: "Battle", fighter: "Fighter | None", welcome: Mapping[str, object]
     ) -> None:
         """It is on a map now, with a tank or without: it is sent `welcome`, then all that the
         battle publishes."""

@@ -18,11 +18,11 @@ that the sender wrote as f32: these are converted, into an array of their own.
 
 LIMITS. A packet has 8…65535 bytes. The files of each of these say what they hold at most.
 
-Bounds checks are off in these files. Every read from a packet stands behind an explicit check of the
-packet's length: `_frame` for the header, the first lines of `_check` for the data.
+Bounds checks are off in these files. Every read from a packet stands behind an explicit check of
+the packet's length: `_frame` for the header, the first lines of `_check` for the data.
 
-Must never import anything of this package but these and `errors`. Counterpart: `paint/packets.py`, which
-declares the layouts; `tests/oracle.py` decodes the same packets in plain Python.
+Must never import anything of this package but these and `errors`. Counterpart: `paint/packets.py`,
+which declares the layouts; `tests/oracle.py` decodes the same packets in plain Python.
 """
 
 import numpy as np
@@ -35,15 +35,16 @@ from libc.string cimport memcmp, memcpy, memset
 
 from polypaint._framing cimport _whole
 from polypaint._scan cimport (
-    HEADER, PACKET_MAX, WIRE_INT_MAX, _f32, _f32_finite, _f64, _frame, _head, _i32, _is_int, _number,
+    HEADER, PACKET_MAX, WIRE_INT_MAX, _f32_finite, _f64, _frame, _head, _i32, _is_int, _number,
     _pixel, _u32,
 )
 
-from polypaint._fanout import Broadcast, FlushSet, SendQueue, Subscription  # noqa: F401
-from polypaint._framing import (  # noqa: F401
-    FrameDecoder, coalesced, header, json_shape, numbered, point_packets, split,
-    websocket_messages, websocket_texts, with_index, with_name,
-)
+# For those who import from here.
+from polypaint._fanout import Broadcast, FlushSet, SendQueue, Subscription  # no-cython-lint
+from polypaint._framing import FrameDecoder, coalesced, header, json_shape  # no-cython-lint
+from polypaint._framing import numbered, point_packets, split  # no-cython-lint
+from polypaint._framing import with_index, with_name  # no-cython-lint
+from polypaint._framing import websocket_messages, websocket_texts  # no-cython-lint
 from polypaint.errors import ProtocolError
 
 HEADER_BYTES = 8

@@ -4,11 +4,9 @@
 
 A FrameDecoder holds at most one incomplete packet (65534 bytes).
 
-Must never import anything of this package but `errors`. Counterparts: `_codec.pyx` knows what is in
-a packet, `_fanout.pyx` who is sent it; `tests/oracle.py` does the same in plain Python.
+Must never import anything of this package but `errors`. Counterparts: `_codec.pyx` knows what is
+in a packet, `_fanout.pyx` who is sent it; `tests/oracle.py` does the same in plain Python.
 """
-
-import numpy as np
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t

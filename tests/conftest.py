@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -67,7 +67,9 @@ def mongo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mongo]:
     program = mongo_program()
     if program is None:
         missing = "needs a database: install mongod, or build FerretDB with ci/ferretdb"
-        pytest.fail(missing) if os.environ.get("CI") == "true" else pytest.skip(missing)
+        if os.environ.get("CI") == "true":
+            pytest.fail(missing)
+        pytest.skip(missing)
     server = Mongo(program, tmp_path_factory.mktemp("mongo")).start()
     yield server
     server.stop()
@@ -85,6 +87,7 @@ def process(tmp_path: Path) -> Iterator[Process]:
 
 def pytest_asyncio_loop_factories(config, item):
     """Tests run on uvloop, as the server does; those marked `both_loops` on asyncio's loop too."""
+    factories: dict[str, Callable[[], asyncio.AbstractEventLoop]]
     factories = {"uvloop": uvloop.new_event_loop}
     if item.get_closest_marker("both_loops"):
         factories["asyncio"] = asyncio.new_event_loop

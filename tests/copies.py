@@ -3,8 +3,7 @@
 from collections import deque
 from typing import Any
 
-from polypaint.paint.canvas import Canvas
-from polypaint.paint.lobby import empty_canvas
+from polypaint.paint.lobby import AnyCanvas, empty_canvas
 from polypaint.paint.packets import (
     ACCEPTED,
     FETCH_DATABASE,
@@ -25,7 +24,7 @@ class Copy:
     def __init__(self, world: World, name: str, filename: str, mode: str, client: int = 0) -> None:
         self.name = name
         self.client = client
-        self.canvas: Canvas = empty_canvas(Mode(mode))
+        self.canvas = empty_canvas(Mode(mode))
         self.refusals: list[str] = []
         self.others: list[bytes] = []
         """What was told that is neither drawing nor an answer to it."""
@@ -85,6 +84,6 @@ class Copy:
         return not self._pending
 
 
-def picture(canvas: Canvas) -> bytes:
+def picture(canvas: AnyCanvas) -> bytes:
     """All that there is to be seen of a canvas, and who holds what."""
     return b"".join(canvas.snapshot(DATE))

@@ -23,7 +23,9 @@ def program() -> str:
 
 def missing(what: str) -> NoReturn:
     """End the test: something is not installed."""
-    pytest.fail(what) if os.environ.get("CI") == "true" else pytest.skip(what)
+    if os.environ.get("CI") == "true":
+        pytest.fail(what)
+    pytest.skip(what)
 
 
 def node(*arguments: object) -> str:

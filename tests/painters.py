@@ -104,7 +104,7 @@ class Client:
     def pump(self) -> None:
         if self.replica is not None:
             for own in self.replica.finished():
-                assert own.outcome in Outcome
+                assert own.outcome in Outcome  # type: ignore[operator]
             out = self.replica.data_to_send()
             if out:
                 self.transmit(out)

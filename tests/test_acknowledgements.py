@@ -1,6 +1,7 @@
 """What becomes of one's own packets, told to those with the extension: section 10."""
 
 import random
+from typing import cast
 
 import pytest
 
@@ -21,6 +22,7 @@ from polypaint.paint.packets import (
     RESET_CANVAS,
     SELECTED_STROKE,
     UNSELECTED_STROKE,
+    Packet,
     decode,
 )
 
@@ -194,7 +196,7 @@ def test_copies_are_the_canvas_without_fences(seed):
                 (UNSELECTED_STROKE, [any_index]),
             ]
         )
-        copy.draw(kind, *values)
+        copy.draw(cast(Packet, kind), *values)
         if rng.random() < 0.5:
             rng.choice(copies).read()
         if rng.random() < 0.05:

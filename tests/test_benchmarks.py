@@ -27,7 +27,7 @@ def test_a_flood_is_measured(kind, tmp_path):
 
 
 def test_an_unknown_kind_of_flood_is_told(tmp_path):
-    command = [sys.executable, ROOT / "benchmarks/flood.py", "--kinds", "chat"]
+    command = [sys.executable, str(ROOT / "benchmarks/flood.py"), "--kinds", "chat"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 2
     assert "there are chat, 60 kB" in done.stderr

@@ -165,7 +165,7 @@ def test_many_selected_strokes_take_many_packets():
     for part in range(2):
         draw(canvas, packets.SELECTED_STROKE, list(range(part * 10_000, (part + 1) * 10_000)))
     twin = replayed(canvas)
-    assert twin.selected() == canvas.selected()
+    assert twin.selected() == canvas.selected()  # type: ignore[attr-defined]
     told = canvas.release("ada", 0)
     assert len(_codec.split(told)) == 2
 
@@ -315,7 +315,7 @@ def replayed(canvas: Canvas) -> Canvas:
         draw(twin, packets.SEND_POINTS, 900, RED, [[200, 200]])
         draw(twin, packets.CREATE_SELECTION, 0, 0, 100, 100, 0, name="old")
     else:
-        add(twin, 1)
+        add(twin, 1)  # type: ignore[arg-type]
     twin.clear()
     for packet in _codec.split(b"".join(canvas.snapshot(1))):
         assert packets.CODEC.check(packet) == ""
@@ -364,7 +364,7 @@ def test_a_stroke_snapshot_shows_authors_and_dates(five):
     draw(five, packets.SELECTED_STROKE, [1, 2], name="bob")
     twin = replayed(five)
     assert same(five, twin)
-    assert _codec.header(twin.strokes[5])[1:3] == (7, "Zoé".encode())
+    assert _codec.header(twin.strokes[5])[1:3] == (7, "Zoé".encode())  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -16,7 +16,7 @@ from .test_server import RED, Raw, lobby, packets, plain
 from .test_store import drawn
 
 
-def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def command(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, "-m", "polypaint", *map(str, arguments)]
     given = os.environ | {"COLUMNS": "100", "NO_COLOR": "1"} | environment
     return subprocess.run(argv, capture_output=True, text=True, env=given, timeout=60)

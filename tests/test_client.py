@@ -114,7 +114,7 @@ async def test_pixels_and_changes(tmp_path):
             assert np.array_equal(mine.canvas.pixels, theirs.canvas.pixels)
             await mine.create_selection(5, 5, 20, 20, 0)
             await mine.update_selection(50, 50, 20, 20, 45)
-            eve_canvas = (await theirs.wait_for(lambda c: c.floating)).floating["ada"]
+            eve_canvas = (await theirs.wait_for(lambda c: bool(c.floating))).floating["ada"]
             assert eve_canvas.angle == 45
             await theirs.leave()
             rest = [change async for change in changes]

@@ -97,7 +97,7 @@ async def killed_today(folder: Path) -> None:
     await fill(data.store, 0)
     for each in batches[:150]:
         data.journal.commit([each])
-    for db in (data.journal._db, data.store._db):
+    for db in (data.journal._db, data.store._db):  # type: ignore[attr-defined]
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     await fill(data.store, 1)
     for each in batches[150:]:

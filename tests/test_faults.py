@@ -46,7 +46,7 @@ def test_a_full_a_failing_and_a_read_only_disk_are_told_apart(
     def pwrite(_file, _data, _at):
         raise OSError(number, "it says")
 
-    monkeypatch.setattr(sqlite_files.os, "pwrite", pwrite)
+    monkeypatch.setattr(sqlite_files.os, "pwrite", pwrite)  # type: ignore[attr-defined]
     path = tmp_path / "journal.db"
     error = sqlite_files.translated("writing", sqlite_error(sqlite3.SQLITE_IOERR_WRITE), path)
     assert type(error) is kind
@@ -82,10 +82,10 @@ class FlushTarget:
 
     def disk_full(self, _now) -> None:
         self.full += 1
-        self.context.read_only = True
+        self.context.read_only = True  # type: ignore[attr-defined]
 
     def disk_has_room(self, _now) -> None:
-        self.context.read_only = False
+        self.context.read_only = False  # type: ignore[attr-defined]
 
 
 class Disk(MemoryJournal):
@@ -109,10 +109,10 @@ class Disk(MemoryJournal):
 @pytest.fixture
 async def flusher():
     target, disk = FlushTarget(), Disk()
-    target.context = Context(Settings(_env_file=None))
+    target.context = Context(Settings(_env_file=None))  # type: ignore[attr-defined]
     loop = asyncio.get_running_loop()
     ports = Ports(loop, MachineClock(), Threads, PasswordHasher(4), MemoryStore(), disk)
-    made = Flusher(target.context, target, ports, synced=False)
+    made = Flusher(target.context, target, ports, synced=False)  # type: ignore[attr-defined]
     yield made
     made.close()
 

@@ -54,7 +54,7 @@ def test_puissance4_follows_its_rules(columns):
         )
         assert (game.results is not None) == (won or stones == 42)
         if won:
-            assert game.results[turn] == "victoire"
+            assert game.results[turn] == "victoire"  # type: ignore[index]
             assert game.view(None)["gagnant"] == turn
 
 
@@ -149,7 +149,7 @@ def test_games_are_functions_of_their_moves(steps):
         now += 1000 * seconds
         player = "abcd"[who]
         if game.due_ms() <= now:
-            move = (None, None, now)
+            move: tuple[str | None, dict | None, int] = (None, None, now)
         elif what == 0 and player in game.seats:
             move = (player, None, now)
         elif player in game.seats:

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ async def test_http(tmp_path):
         web = server.addresses["web"]
 
         async def get(path: str, **headers: str):
-            return await asyncio.to_thread(http, web + path, **headers)
+            return await asyncio.to_thread(partial(http, web + path, **headers))  # type: ignore[arg-type]
 
         assert await get("/healthz") == (200, b"ok\n")
         assert await get("/readyz") == (200, b"ready\n")
@@ -88,7 +89,7 @@ async def test_http_keeps_to_the_protection(tmp_path):
         url = server.addresses["web"] + "/api/lobbies/d/canvas.png"
 
         async def status(suffix: str = "", **headers: str) -> int:
-            return (await asyncio.to_thread(http, url + suffix, **headers))[0]
+            return (await asyncio.to_thread(partial(http, url + suffix, **headers)))[0]  # type: ignore[arg-type]
 
         await ada.create("d", "stroke", "protected", "sesame")
         assert await status() == 404
@@ -151,9 +152,9 @@ def test_too_many_headers_and_what_is_no_request(process):
     with Browser(process.web) as old:
         assert old.send(b"GET /healthz HTTP/1.0\r\n\r\n").answer()[2] == b"ok\n"
         assert old.answer()[0] == 0
-    with Browser(process.web) as head:
-        head.send(b"\r\nHEAD /healthz HTTP/1.1\r\n\r\n")
-        assert head.file.readline() == b"HTTP/1.1 200 OK\r\n"
+    with Browser(process.web) as last:
+        last.send(b"\r\nHEAD /healthz HTTP/1.1\r\n\r\n")
+        assert last.file.readline() == b"HTTP/1.1 200 OK\r\n"
 
 
 def test_pipelined_requests_are_answered_in_order(process):
@@ -273,7 +274,7 @@ async def test_a_wrong_password_is_never_anonymous(tmp_path):
         async def away(_name: str) -> bytes:
             raise StoreError("away")
 
-        server.store.password_hash = away
+        server.store.password_hash = away  # type: ignore[assignment]
         assert (await asyncio.to_thread(ask, "/api/lobbies", basic("ada", "pw")))[0] == 503
 
 
@@ -294,7 +295,7 @@ async def test_lists_show_nobody_what_is_not_theirs(tmp_path, monkeypatch):
 
         async def shown(name: str = "") -> dict[str, list[str] | None]:
             headers = {"authorization": basic(name, "pw")} if name else {}
-            status, body = await asyncio.to_thread(http, web + "/api/lobbies", **headers)
+            status, body = await asyncio.to_thread(partial(http, web + "/api/lobbies", **headers))  # type: ignore[arg-type]
             assert status == 200
             assert b"sesame" not in body
             return {x["Filename"]: x.get("Clients") for x in json.loads(body)}
@@ -415,7 +416,7 @@ async def test_readiness_says_what_is_missing(tmp_path):
         async def away(_name: str) -> bytes:
             raise StoreError("away")
 
-        server.store.password_hash = away
+        server.store.password_hash = away  # type: ignore[assignment]
         status, why = await ready()
         assert (status, b"store" in why) == (503, True)
         server.store.password_hash = password_hash

@@ -75,9 +75,9 @@ def state(canvas: Canvas) -> dict[str, Any]:
             "target": f.target,
             "angle": f.angle,
         }
-        for author, f in canvas.floating.items()
+        for author, f in canvas.floating.items()  # type: ignore[attr-defined]
     }
-    pixels = digest(canvas.pixels.tobytes())
+    pixels = digest(canvas.pixels.tobytes())  # type: ignore[attr-defined]
     unsure = canvas.needs_client_snapshot
     return sizes | {"pixels": pixels, "floating": floating, "unsure": unsure}
 

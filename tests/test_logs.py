@@ -23,9 +23,9 @@ def start(process, stderr):
     argv = [sys.executable, "-m", "polypaint", "--data", str(process.data)]
     argv += ["--paint-port", "0", "--matches-port", "0", "--web-port", "0", "--tanks-port", "0"]
     argv += ["--bcrypt-rounds", "4", "--ready-file", str(ready), *process.flags]
-    keep = {} if stderr is not None else {"preexec_fn": lambda: os.close(2)}
+    before = None if stderr is not None else lambda: os.close(2)
     process.child = subprocess.Popen(
-        argv, stdout=subprocess.DEVNULL, stderr=stderr, cwd=process.folder, **keep
+        argv, stdout=subprocess.DEVNULL, stderr=stderr, cwd=process.folder, preexec_fn=before
     )
     deadline = time.monotonic() + START_S
     while not ready.exists():

@@ -137,7 +137,7 @@ def test_what_an_older_version_has_kept_is_remembered(world):
 
 def test_the_list_is_made_only_when_it_changes(world, monkeypatch):
     made = []
-    shown = manager.shown
+    shown = manager.shown  # type: ignore[attr-defined]
     monkeypatch.setattr(manager, "shown", lambda *given: (made.append(1), shown(*given))[1])
     for _ in range(30):
         create(world)

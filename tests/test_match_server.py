@@ -327,7 +327,7 @@ def test_play_in_the_terminal(process):
 
 
 async def test_the_terminals_bot_has_a_name_that_anybody_may_have(tmp_path, monkeypatch):
-    monkeypatch.setattr(play.secrets, "token_hex", lambda _size: "123456")
+    monkeypatch.setattr(play.secrets, "token_hex", lambda _size: "123456")  # type: ignore[attr-defined]
     async with serving(tmp_path) as server:
         address = server.addresses["matches"]
         async with connect_matches(address, "ada", "pw") as ada:
@@ -340,7 +340,7 @@ def test_the_bot_takes_what_wins_and_stops_what_loses():
     rng = random.Random(0)
     game = {"grille": [[None] * 7 for _ in range(6)]}
     for column in range(3):
-        game["grille"][5][column] = "me"
+        game["grille"][5][column] = "me"  # type: ignore[call-overload]
     assert bot.best_column(*bot.boards(game, "me"), 2, rng) == 3
     assert bot.best_column(*bot.boards(game, "you"), 2, rng) == 3
     for strength in (1, 4):

@@ -89,7 +89,7 @@ class Player:
             simulation.last[self.code] = infos["seq"]
         elif message.get("reponse") == "update":
             seq = message["seq"]
-            assert seq == self.seq + 1, "a gap"
+            assert seq == (self.seq or 0) + 1, "a gap"
             self.seq = seq
             told = orjson.dumps(message["update_partie"])
             assert simulation.told.setdefault((self.code, seq), told) == told
@@ -225,7 +225,7 @@ class Simulation:
         self.store.broken = False
         self.disk = None
         self.world.at = lambda _point: None
-        self.world.bus.reliable = True
+        self.world.bus.reliable = True  # type: ignore[attr-defined]
         for player in self.players:
             if player.talker is not None:
                 player.talker.disconnect()

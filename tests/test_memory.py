@@ -5,6 +5,7 @@ import random
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -67,7 +68,7 @@ def test_small_things_may_use_what_large_ones_may_not() -> None:
 
 def test_what_several_share_counts_once() -> None:
     memory = Memory()
-    pieces = [bytes(100), bytearray(50)]
+    pieces = [bytes(100), bytes(50)]
     one, other = [pieces[0], pieces[1]], [pieces[0]]
     memory.hold(one)
     memory.hold(other)
@@ -99,7 +100,7 @@ def test_the_ceiling_is_a_setting() -> None:
 
 # ---------------------------------------------------------------- what counts
 def counted(world: World) -> dict[str, int]:
-    return dict(world.context.memory.used)
+    return dict(world.context.memory.used.items())
 
 
 def test_canvases_and_selections_count_while_they_are_there() -> None:
@@ -246,7 +247,7 @@ def test_who_waits_does_not_look_at_what_others_hold() -> None:
 
 
 # ---------------------------------------------------------------- who is refused
-def small_world(ceiling: int, **settings: object) -> World:
+def small_world(ceiling: int, **settings: Any) -> World:
     world = World(**settings)
     world.context.memory.bytes_max = ceiling
     return world

@@ -219,7 +219,7 @@ def kept(**changes: Any) -> PixelCanvas:
         "source": (2, 3), "offset": (0, 0), "cut": (5, 40, 3, 2), "canvas": (length, width),
         "target": (5, 40, 3, 2), "angle": 0,
     } | changes  # fmt: skip
-    rows, columns = floating["source"]
+    rows, columns = floating["source"]  # type: ignore[misc]
     canvas = PixelCanvas()
     canvas.load(
         {"length": length, "width": width, "floating": {"ada": floating},

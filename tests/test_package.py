@@ -54,7 +54,7 @@ def test_make_without_a_compiler_ends_with_the_line_that_helps(tmp_path):
         shutil.copyfile(ROOT / name, tmp_path / name)
     # Not the environment of the tests: what make itself would find.
     environment = os.environ | {"CC": "no-such-compiler"}
-    python = sys._base_executable
+    python = str(sys._base_executable)  # type: ignore[attr-defined]
     command = ["make", "install", f"PYTHON={python}"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode != 0

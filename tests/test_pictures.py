@@ -200,7 +200,7 @@ async def test_pictures_that_are_read_slowly_make_room(tmp_path, monkeypatch):
             for name in "abc":
                 await ada.create(name, "pixel")
                 canvas = server.paint.lobbies[name].loaded
-                canvas.paint(rng.integers(0, 1 << 32, canvas.pixels.shape, np.uint32))
+                canvas.paint(rng.integers(0, 1 << 32, canvas.pixels.shape).astype(np.uint32))
                 readers.append(Browser(web, 4096).get(f"/api/lobbies/{name}/canvas.png"))
                 with readers[-1].socket.makefile("rb", 0) as file:
                     status = (await asyncio.to_thread(file.readline)).split()[1]

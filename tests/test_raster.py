@@ -67,10 +67,10 @@ def test_fill_of_a_maze_grows_its_stack():
     assert _raster.fill(canvas, 0, 0, 9) == 0
 
 
-@pytest.mark.parametrize("at", [(-1, 0), (0, -1), (4, 0), (0, 3)])
-def test_fill_off_the_canvas(at):
+@pytest.mark.parametrize(("x", "y"), [(-1, 0), (0, -1), (4, 0), (0, 3)])
+def test_fill_off_the_canvas(x, y):
     with pytest.raises(IndexError):
-        _raster.fill(np.zeros((3, 4), np.uint32), *at, 1)
+        _raster.fill(np.zeros((3, 4), np.uint32), x, y, 1)
 
 
 # docs/protocol.md, section 9, "Placing", word for word.

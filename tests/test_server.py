@@ -347,7 +347,7 @@ async def test_storing_fails_and_is_tried_again(tmp_path, monkeypatch):
                 raise StoreError("no")
             return await real_load(number)
 
-        server.store.save, server.store.load = save, load
+        server.store.save, server.store.load = save, load  # type: ignore[assignment]
         async with connect(server.addresses["paint"], "ada", "pw", create=True) as ada:
             drawing = await ada.create("d")
             await drawing.add_stroke(0, RED, 1, 1, [(1, 1)])

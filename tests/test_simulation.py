@@ -313,10 +313,10 @@ def same(one: Canvas, other: Canvas) -> bool:
     order = sorted(meta["floating"]), sorted(other_meta["floating"])
     return (
         order[0] == order[1]
-        and np.array_equal(one.pixels, other.pixels)
+        and np.array_equal(one.pixels, other.pixels)  # type: ignore[attr-defined]
         and all(
-            np.array_equal(one.floating[a].source, other.floating[a].source)
-            and one.floating[a].target == other.floating[a].target
+            np.array_equal(one.floating[a].source, other.floating[a].source)  # type: ignore[attr-defined]
+            and one.floating[a].target == other.floating[a].target  # type: ignore[attr-defined]
             for a in order[0]
         )
     )

@@ -206,7 +206,7 @@ async def test_looking_changes_nothing(tmp_path):
 async def test_a_damaged_journal_gives_what_can_be_had(tmp_path, damage, problem, strokes):
     await drawn(tmp_path)
     data = DataFolder(tmp_path)
-    data.journal._db.execute(damage)
+    data.journal._db.execute(damage)  # type: ignore[attr-defined]
     report = await recover(data.store, data.journal)
     assert problem in report.problems[0]
     assert "kept as" in report.problems[-1]
@@ -267,7 +267,7 @@ async def test_damage_to_one_drawing_costs_no_other(tmp_path):
     data.journal.commit([(i + 1, batch) for i, batch in enumerate(batches)])
     at = batches[3].index(b"ada") + 1
     damaged = batches[3][:at] + b"?" + batches[3][at + 1 :]
-    data.journal._db.execute("UPDATE batches SET data = ? WHERE batch = 4", (damaged,))
+    data.journal._db.execute("UPDATE batches SET data = ? WHERE batch = 4", (damaged,))  # type: ignore[attr-defined]
     report = await recover(data.store, data.journal)
     assert [len((await data.store.load(number))[1]) for number in numbers] == [2, 5]
     assert "drawing 'one' (record 4) is damaged in the journal" in report.problems

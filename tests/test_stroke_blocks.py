@@ -110,7 +110,7 @@ def test_blocks_are_a_list(seed: int) -> None:
                 assert strokes.joined_size == sum(map(len, joined))
                 assert strokes.unjoined == 0
             agree(strokes, model)
-        again = Strokes(model.packets)
+        again = Strokes(model.packets)  # type: ignore[assignment]
         assert again == model.packets
         strokes.forget_joined()
         assert (strokes.joined_size, strokes.unjoined) == (0, strokes.size)

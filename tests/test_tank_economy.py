@@ -81,7 +81,7 @@ def test_kills_of_the_server_take_nothing_back(seed):
             if stream == DOCUMENTS:
                 (kind, name), body = change(record)
                 if kind == "char":
-                    balance = orjson.loads(body)
+                    balance = orjson.loads(body or b"")
                     kept[name].append((balance["xp"], balance["coin"]))
 
     def die(_point):

@@ -352,7 +352,7 @@ def test_a_cheat_is_caught_within_a_second(factor, rate, which):
         now += 1 / rate
         amounts = [0.0, 0.0, 0.0]
         amounts[which] = factor * rates[which] / rate
-        if budget.spend(*amounts, 0, now):
+        if budget.spend(amounts[0], amounts[1], amounts[2], 0, now):
             return
     raise AssertionError("not caught")
 

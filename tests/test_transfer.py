@@ -113,7 +113,7 @@ async def test_interrupted_again_and_again_while_the_source_changes(pair, monkey
         stores = [source, target]
         stores[side] = Breaking(stores[side], rng.randrange(10 + 10 * attempt))
         try:
-            await copy(*stores, 5, lambda *_: None)
+            await copy(stores[0], stores[1], 5, lambda *_: None)
             break
         except StoreError as error:
             assert "broken on purpose" in str(error)

@@ -75,7 +75,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
     def time(self) -> float:
         return self._now
 
-    def call_soon(self, callback, *args, context=None) -> VirtualHandle:
+    def call_soon(self, callback, *args, context=None) -> VirtualHandle:  # type: ignore[override]
         handle = VirtualHandle(callback, args, context)
         if self._first_step is not None:
             self._first_step.append(handle)
@@ -83,10 +83,10 @@ class VirtualLoop(asyncio.AbstractEventLoop):
             self._ready.append(handle)
         return handle
 
-    def call_later(self, delay, callback, *args, context=None) -> VirtualHandle:
+    def call_later(self, delay, callback, *args, context=None) -> VirtualHandle:  # type: ignore[override]
         return self.call_at(self._now + delay, callback, *args, context=context)
 
-    def call_at(self, when, callback, *args, context=None) -> VirtualHandle:
+    def call_at(self, when, callback, *args, context=None) -> VirtualHandle:  # type: ignore[override]
         handle = VirtualHandle(callback, args, context, when)
         if not self.dead:
             tie = self._rng.random() if self._rng is not None else 0.0
@@ -96,7 +96,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
     def create_future(self) -> asyncio.Future[Any]:
         return asyncio.Future(loop=self)
 
-    def create_task(self, coro: Coroutine[Any, Any, Any], **_kwargs: Any) -> asyncio.Task[Any]:
+    def create_task(self, coro: Coroutine[Any, Any, Any], **_kwargs: Any) -> asyncio.Task[Any]:  # type: ignore[override]
         if self.defer is None and not self.dead:
             task = asyncio.Task(coro, loop=self)
         else:
@@ -216,7 +216,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
 
     def _drop(self, task: asyncio.Task[Any]) -> None:
         if not task.done():
-            task._log_destroy_pending = False
+            task._log_destroy_pending = False  # type: ignore[attr-defined]
             drop(task.get_coro())
 
 
@@ -329,7 +329,7 @@ class VirtualSocket:
     def fileno(self) -> int:
         if self.pair is None:
             self._open(4096)
-        return self.pair[0].fileno()
+        return self.pair[0].fileno()  # type: ignore[index]
 
     def getsockopt(self, _level: int, option: int, size: int = 0) -> Any:
         if not size:
@@ -416,7 +416,7 @@ class VirtualTransport(asyncio.Transport):
     def get_write_buffer_size(self) -> int:
         return len(self._outgoing)
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes) -> None:  # type: ignore[override]
         if self._lost:
             return
         self._outgoing += data
@@ -453,7 +453,7 @@ class VirtualTransport(asyncio.Transport):
             return False
         data = b""
         with suppress(BlockingIOError):
-            while part := self.socket.pair[1].recv(1 << 16):
+            while part := self.socket.pair[1].recv(1 << 16):  # type: ignore[index]
                 data += part
         if data:
             self.socket.heard += len(data)

@@ -321,7 +321,7 @@ class World:
             Ports(
                 self.loop,
                 VirtualClock(self.loop),
-                lambda _name, _threads, **_: VirtualWorkers(self.loop, takes),
+                lambda _name, _threads, **_: VirtualWorkers(self.loop, takes),  # type: ignore[arg-type]
                 PlainHasher(given.bcrypt_rounds, VirtualWorkers(self.loop, takes)),
                 self.store,
                 self.journal,
@@ -334,13 +334,13 @@ class World:
                 bus=make_bus,
             ),
         )
-        runtime.supervisor.report = self._reported  # type: ignore[method-assign]
+        runtime.supervisor.report = self._reported  # type: ignore[assignment]
         runtime.effect_runner.account_of = self._account_of
         self.loop.set_exception_handler(runtime.supervisor.loop_error)
         self.context = runtime.context
         self.service = runtime.paint
         self._carry_out = runtime.effect_runner._carry_out
-        runtime.effect_runner._carry_out = self._noted  # type: ignore[method-assign]
+        runtime.effect_runner._carry_out = self._noted
         self.book, self.bus = runtime.book, runtime.bus
         self.matches, self.tanks = runtime.matches, runtime.tanks
         try:
@@ -394,7 +394,7 @@ class World:
 
     def add_account(self, name: str) -> None:
         """An account whose password is `pw`."""
-        self.store.passwords.setdefault(name, self.runtime.ports.hasher.hashed("pw"))
+        self.store.passwords.setdefault(name, self.runtime.ports.hasher.hashed("pw"))  # type: ignore[attr-defined]
 
     def advance(self, seconds: float) -> None:
         """Let time pass."""

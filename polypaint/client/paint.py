@@ -31,8 +31,8 @@ from polypaint import _codec
 from polypaint.client.transports import PACKET_STREAM, Transport, open_transport
 from polypaint.errors import ConnectionClosed, LoginFailed, PolypaintError, Refused
 from polypaint.paint import packets
-from polypaint.paint.canvas import Canvas
 from polypaint.paint.channels import split_message
+from polypaint.paint.lobby import AnyCanvas
 from polypaint.paint.lobby_rules import LobbyRules
 from polypaint.paint.packets import PACKETS, Packet, decode
 from polypaint.paint.replica import CONNECTED, Outcome, Own, Replica
@@ -92,7 +92,7 @@ class Drawing(Senders["asyncio.Future[Outcome]"]):
         self._version = 0
 
     @property
-    def canvas(self) -> Canvas:
+    def canvas(self) -> AnyCanvas:
         """The server's canvas, as far as it is known here. Do not change it."""
         return self._replica.canvas
 
@@ -123,12 +123,12 @@ class Drawing(Senders["asyncio.Future[Outcome]"]):
         else:
             self._futures[self._replica.draw(packet)] = future
 
-    async def settled(self) -> Canvas:
+    async def settled(self) -> AnyCanvas:
         """Wait until everything that was drawn is on the canvas. Raises ConnectionClosed."""
         await self.wait_for(lambda _canvas: self._replica.settled and self.loaded)
         return self.canvas
 
-    async def wait_for(self, condition: Callable[[Canvas], bool]) -> Canvas:
+    async def wait_for(self, condition: Callable[[AnyCanvas], bool]) -> AnyCanvas:
         """Wait until the canvas is as one wants it. Raises ConnectionClosed."""
         while not condition(self.canvas):
             if self._client.drawing is not self:
@@ -137,7 +137,7 @@ class Drawing(Senders["asyncio.Future[Outcome]"]):
             await self._changed.wait()
         return self.canvas
 
-    async def changed(self) -> Canvas:
+    async def changed(self) -> AnyCanvas:
         """Wait until something on the canvas changes. Raises ConnectionClosed."""
         version = self._version
         return await self.wait_for(lambda _canvas: self._version != version)

@@ -15,11 +15,10 @@ from typing import Any, Final, TypeAlias
 from polypaint.engine.context import Context
 from polypaint.engine.effects import DrawingProblem
 from polypaint.errors import StoreError
-from polypaint.paint.canvas import Canvas
 from polypaint.paint.canvas_queue import CanvasQueue
 from polypaint.paint.directory import Directory
 from polypaint.paint.effects import LoadCanvas, RemoveCanvas, SaveCanvas
-from polypaint.paint.lobby import Lobby, empty_canvas
+from polypaint.paint.lobby import AnyCanvas, Lobby, empty_canvas
 from polypaint.paint.replays import Replays
 
 SAVE_AGAIN_S: Final = 5.0
@@ -83,7 +82,7 @@ class Checkpoints:
             now,
         )
 
-    def _decoded(self, lobby: Lobby, canvas: Canvas, outcome: Any, now: float) -> None:
+    def _decoded(self, lobby: Lobby, canvas: AnyCanvas, outcome: Any, now: float) -> None:
         if isinstance(outcome, StoreError):
             self._context.effects.append(
                 DrawingProblem("a stored drawing is damaged", lobby.info.filename, outcome)
@@ -92,7 +91,7 @@ class Checkpoints:
         else:
             self._in_memory(lobby, canvas, now)
 
-    def _in_memory(self, lobby: Lobby, canvas: Canvas | None, now: float) -> None:
+    def _in_memory(self, lobby: Lobby, canvas: AnyCanvas | None, now: float) -> None:
         """A drawing is in memory; None: it is not to be had. Who has waited for it goes on."""
         if lobby not in self._loading:
             return

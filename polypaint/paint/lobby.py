@@ -12,7 +12,7 @@ Protocol: docs/protocol.md, sections 5, 6, 9.
 from collections.abc import Callable
 from dataclasses import replace
 from enum import Enum, auto
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 import orjson
 
@@ -22,7 +22,7 @@ from polypaint.engine.budget import is_heavy
 from polypaint.engine.journal_buffer import RECORD, JournalBuffer
 from polypaint.engine.memory import Kind, Memory
 from polypaint.errors import Refused, Stale, StoreError
-from polypaint.paint.canvas import LENGTH, WIDTH, Applied, Canvas
+from polypaint.paint.canvas import LENGTH, WIDTH, Applied
 from polypaint.paint.frozen_packets import FrozenPackets
 from polypaint.paint.lobby_rules import LobbyRules
 from polypaint.paint.member import Member, Membership
@@ -44,6 +44,9 @@ from polypaint.paint.presence import Presence
 from polypaint.paint.staleness import Staleness
 from polypaint.paint.strokes import StrokeCanvas
 from polypaint.paint.undo import UndoHistory
+
+AnyCanvas: TypeAlias = StrokeCanvas | PixelCanvas
+"""Every kind of canvas that there is."""
 
 RUN_MAX: Final = 256
 """Strokes that are taken together."""
@@ -99,7 +102,7 @@ class Lobby:
     ) -> None:
         self.number = number
         self.info = info
-        self.canvas: Canvas | None = None
+        self.canvas: AnyCanvas | None = None
         self.members: dict[str, Membership] = {}
         self.broadcast = Broadcast(turn)
         self._flush_set = turn
@@ -233,7 +236,7 @@ class Lobby:
             self.loaded.release(author, date)
 
     @property
-    def loaded(self) -> Canvas:
+    def loaded(self) -> AnyCanvas:
         """The canvas of a lobby that is in memory."""
         if self.canvas is None:
             raise AssertionError("this lobby's canvas is not loaded")
@@ -419,7 +422,7 @@ class Lobby:
         return self.waiters.pop(next(light, 0))
 
     # ------------------------------------------------------------ in memory and in the store
-    def load(self, canvas: Canvas) -> None:
+    def load(self, canvas: AnyCanvas) -> None:
         """The drawing is in memory now."""
         self.canvas = canvas
         if self.undo is not None and isinstance(canvas, StrokeCanvas):
@@ -539,7 +542,7 @@ class Lobby:
             self._observer.changed(self)
 
 
-def empty_canvas(mode: Mode) -> Canvas:
+def empty_canvas(mode: Mode) -> AnyCanvas:
     """A new canvas of 1280 × 720."""
     return PixelCanvas() if mode is Mode.PIXEL else StrokeCanvas()
 

@@ -23,8 +23,7 @@ import orjson
 
 from polypaint import _codec
 from polypaint.errors import Refused
-from polypaint.paint.canvas import Canvas
-from polypaint.paint.lobby import empty_canvas
+from polypaint.paint.lobby import AnyCanvas, empty_canvas
 from polypaint.paint.lobby_rules import LobbyRules
 from polypaint.paint.packets import (
     ADD_STROKE,
@@ -87,7 +86,7 @@ class Replica:
     name: bytes
     info: LobbyRules
     date: int = 0
-    canvas: Canvas = field(init=False)
+    canvas: AnyCanvas = field(init=False)
     frozen: bool = False
     loaded: bool = True
     version: int = 0

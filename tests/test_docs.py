@@ -32,8 +32,8 @@ def test_architecture_is_short():
 @pytest.mark.parametrize("document", DOCS, ids=lambda p: p.name)
 def test_links_and_paths_lead_somewhere(document):
     text = document.read_text()
-    for connection in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
-        assert (document.parent / connection).exists(), connection
+    for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
+        assert (document.parent / link).exists(), link
     for path in re.findall(r"`((?:polypaint|tests|docs|examples|ci|benchmarks)/[\w./-]+)`", text):
         assert (ROOT / path).exists(), path
 

@@ -34,9 +34,9 @@ from .processes import http
 
 SUITE = os.environ.get("POLYPAINT_WSTEST") or shutil.which("wstest")
 NO_SUITE = (
-    "needs Autobahn's test suite, which runs on Python 2.7 only: "
-    "`python2.7 -m pip install --target DIR autobahntestsuite`, then "
-    "POLYPAINT_WSTEST='env PYTHONPATH=DIR python2.7 DIR/bin/wstest'"
+    "needs Autobahn's test suite, which runs on Python 2.7 only: `python2.7 -m pip install "
+    "virtualenv`, `python2.7 -m virtualenv DIR`, `DIR/bin/pip install autobahntestsuite`, then "
+    "POLYPAINT_WSTEST=DIR/bin/wstest"
 )
 TEXTS = [
     *("1.1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "10.*"),

@@ -1,8 +1,8 @@
-"""The ground on which all rooms stand: one turn, log, work queue, set of timers, list of effects.
+"""What all services share: one flush set, journal buffer, work queue, timers, list of effects.
 
 So one flush journals and sends what all protocols have to say, and one test can run them all.
 
-Must never do I/O. Counterparts: `runtime/server.py` owns the clock and empties `effects`.
+Must never do I/O. Counterparts: `runtime/runtime.py` owns the clock and empties `effects`.
 """
 
 from collections import Counter
@@ -128,4 +128,4 @@ class Context:
 
 
 def _nobody() -> None:
-    """Whom a ground notifies that nobody runs."""
+    """Notified where nobody flushes."""

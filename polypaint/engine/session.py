@@ -4,8 +4,8 @@ In JSON, bytes in any chunks become lines, lines become objects, and `answer` sa
 each. A conversation that waits for something reads no further; what had arrived is handled
 afterwards, in order.
 
-Must never do I/O or read a clock. Counterparts: `net/connection.py` brings the bytes, the rooms'
-`session.py` have the messages. Protocol of the lines: docs/matches.md, section 1.
+Must never do I/O or read a clock. Counterparts: `net/connection.py` brings the bytes, the
+services' `session.py` have the messages. Protocol of the lines: docs/matches.md, section 1.
 """
 
 from abc import ABC, abstractmethod
@@ -167,27 +167,27 @@ class Session(ABC):
 
     @abstractmethod
     def password_checked(self, name: str, ok: bool | None, now: float) -> None:
-        """See `effects.Requester`."""
+        """The answer to CheckPassword; None: the store does not answer."""
 
     @abstractmethod
     def account_created(self, status: int, now: float) -> None:
-        """See `effects.Requester`."""
+        """The answer to CreateAccount: ACCOUNT_CREATED, NAME_TAKEN or ACCOUNT_REFUSED."""
 
     def holder_probed(self, name: str, now: float) -> None:  # noqa: B027
-        """See `effects.Requester`: where another connection of the same name is no obstacle."""
+        """The answer to ProbeHolder; not asked for where several connections may have a name."""
 
     @abstractmethod
     def ticket_issued(self, ticket: str, now: float) -> None:
-        """See `effects.Requester`."""
+        """The answer to IssueTicket; empty: there is none now."""
 
     @property
     def busy(self) -> bool:
-        """Should no more be read for now?"""
+        """True while nothing more is to be read."""
         return self.waiting or bool(self._inbox)
 
     @property
     def stalled(self) -> bool:
-        """Is there something that `work` could handle?"""
+        """True if a received message can be handled now."""
         return bool(self._inbox) and not self.waiting and not self.closing
 
     def lost(self, now: float) -> None:
@@ -197,7 +197,7 @@ class Session(ABC):
 
     # ------------------------------------------------------------ out
     def take(self, limit: int, now: float) -> bytes:
-        """Bytes to send next, see `SendQueue.take`."""
+        """The next bytes to send, at most `limit` of them unless one packet is longer."""
         self.taken_at = now
         return self.send_queue.take(limit)
 
@@ -231,7 +231,7 @@ class Session(ABC):
         self.broken()
 
     def broken(self) -> None:
-        """See `effects.Requester`. What it has received and not handled is dropped."""
+        """End it: something failed that nobody expected. What it has not handled is dropped."""
         self.waiting = False
         self._inbox.clear()
         self.close(effects.INTERNAL_ERROR)
@@ -260,7 +260,7 @@ class JsonSession(Session):
 
     @abstractmethod
     def faulty(self, reason: str, too_long: bool) -> None:
-        """Tell the peer that a line was no message."""
+        """Answer a line that is not a valid message with an error."""
 
     @abstractmethod
     def disconnected(self, now: float) -> None:
@@ -268,14 +268,14 @@ class JsonSession(Session):
 
     # ------------------------------------------------------------ in
     def receive(self, data: bytes, now: float) -> None:
-        """See `Session.receive`."""
+        """Bytes of a TCP stream, in any chunks: whole lines are handled."""
         lines = self._lines.feed(data)
         self._flush_set.spent += ENTRY * len(lines)
         self._inbox.extend(lines)
         self.work(now)
 
     def receive_message(self, message: bytes, now: float) -> None:
-        """See `Session.receive_message`."""
+        """One WebSocket message: one line."""
         if len(message) > LINE_BYTES_MAX:
             self._inbox.append(None)
         elif message.strip():
@@ -301,7 +301,7 @@ class JsonSession(Session):
             self.close(f"{FAULTS_MAX} messages that were none within {FAULTS_S:g} s")
 
     def lost(self, now: float) -> None:
-        """See `Session.lost`."""
+        """The connection is gone, whoever closed it."""
         super().lost(now)
         self.disconnected(now)
         self.context.gone(self.address, unauthenticated=not self.name)

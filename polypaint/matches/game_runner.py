@@ -84,7 +84,7 @@ class RunningGame:
         self._game = guarded(self.name, "__init__", game, players, parameters, random)
 
     def act(self, player: str, action: dict[str, Any], now_ms: int) -> None:
-        """See `Game.act`. Raises Refused, GameFailed."""
+        """A player acts. Raises Refused (nothing has changed), GameFailed."""
         try:
             self._game.act(player, action, now_ms)
         except (Refused, KeyboardInterrupt):
@@ -94,11 +94,11 @@ class RunningGame:
             raise GameFailed(self.name, "act", repr(problem), trace) from None
 
     def leave(self, player: str, now_ms: int) -> None:
-        """See `Game.leave`."""
+        """A player has gone for good. Raises GameFailed."""
         self._call("leave", player, now_ms)
 
     def tick(self, now_ms: int) -> None:
-        """See `Game.tick`."""
+        """Time has passed: what is due happens. Raises GameFailed."""
         self._call("tick", now_ms)
 
     def results(self) -> dict[str, str] | None:
@@ -112,28 +112,28 @@ class RunningGame:
         return dict(results)
 
     def due_ms(self) -> int | None:
-        """See `Game.due_ms`."""
+        """When something happens by itself; None: nothing does. Raises GameFailed."""
         due = self._call("due_ms")
         if due is not None and type(due) is not int:
             raise GameFailed(self.name, "due_ms", f"gives back {due!r}, no whole milliseconds")
         return due
 
     def game_lobby(self) -> GameLobby | None:
-        """See `Game.game_lobby`."""
+        """The paint lobby that the game wants now, if any. Raises GameFailed."""
         game_lobby = self._call("game_lobby")
         if game_lobby is not None and not isinstance(game_lobby, GameLobby):
             raise GameFailed(self.name, "game_lobby", f"gives back {game_lobby!r}, no GameLobby")
         return game_lobby
 
     def view(self, viewer: str | None, more: dict[str, Any]) -> orjson.Fragment:
-        """See `Game.view`; more: what the match adds."""
+        """What a player is shown, as JSON; None: spectators. more: what the match adds."""
         view = self._call("view", viewer)
         if not isinstance(view, dict):
             raise GameFailed(self.name, "view", "gives back no dict")
         return _encoded(self.name, "view", view | more)
 
     def shown(self, player: str, action: dict[str, Any], viewer: str | None) -> orjson.Fragment:
-        """See `Game.shown`."""
+        """A player's action as a viewer is shown it. Raises GameFailed."""
         return _encoded(self.name, "shown", self._call("shown", player, action, viewer))
 
     def _call(self, method: str, *arguments: Any) -> Any:

@@ -51,7 +51,7 @@ class MatchSession(JsonSession):
 
     # ------------------------------------------------------------ every request
     def answer(self, line: bytes, now: float) -> None:
-        """See `JsonSession.answer`."""
+        """One request. Raises ProtocolError when it is no JSON object."""
         message = loads(line)
         rid = message.get("rid")
         if not valid_rid(rid):
@@ -92,11 +92,11 @@ class MatchSession(JsonSession):
         self.close(TAKEN_OVER)
 
     def faulty(self, reason: str, too_long: bool) -> None:
-        """See `JsonSession.faulty`."""
+        """Answer a line that is not a valid message with an error."""
         self.refuse(refused("trop_grand" if too_long else "json", reason), None)
 
     def disconnected(self, now: float) -> None:
-        """See `JsonSession.disconnected`."""
+        """The connection is gone: the seat is held for a while."""
         self.service.disconnected(self, now)
 
     # ------------------------------------------------------------ the manager's
@@ -130,7 +130,7 @@ class MatchSession(JsonSession):
         )
 
     def password_checked(self, name: str, ok: bool | None, now: float) -> None:
-        """See `effects.Requester`."""
+        """Take the seat, or say why not; ok is None when accounts cannot be read."""
         message, self._entering = self._entering, {}
         rid = message.get("rid")
         if not self.closing:
@@ -153,7 +153,7 @@ class MatchSession(JsonSession):
         self.standing = Standing.NOWHERE
 
     def account_created(self, status: int, now: float) -> None:
-        """See `effects.Requester`: not asked for here."""
+        """Never called: accounts are made by `connexion`."""
         raise AssertionError("accounts come to be with the first `connexion`")
 
     @handles(messages.JETON)
@@ -165,7 +165,7 @@ class MatchSession(JsonSession):
         self.context.effects.append(effects.IssueTicket(self))
 
     def ticket_issued(self, ticket: str, now: float) -> None:
-        """See `effects.Requester`."""
+        """Answer `jeton`; an empty ticket: there is none now."""
         if ticket:
             self.reply({"reponse": "jeton", "jeton": ticket}, self._ticket_rid)
         else:

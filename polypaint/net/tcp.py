@@ -15,13 +15,13 @@ class TcpProtocol(asyncio.Protocol):
 
     def __init__(self, host: ConnectionHost, endpoint: Endpoint) -> None:
         self._host = host
-        self._room = endpoint
+        self._endpoint = endpoint
         self._connection: Connection | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
         transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
-        connection = Connection(self._host, self._room, transport)
+        connection = Connection(self._host, self._endpoint, transport)
         if connection.open():
             self._connection = connection
             connection.after()

@@ -190,7 +190,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._turns = turns
         self._slice = SLICE_BYTES_MIN
         self._host = host
-        self._room = endpoint
+        self._endpoint = endpoint
         self._transport = transport
         self._protocol = ServerProtocol(max_size=endpoint.message_bytes_max)
         self._connection: WebSocketConnection | None = None
@@ -300,7 +300,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._protocol.send_response(self._protocol.accept(request))
         if self._protocol.state is State.OPEN:
             self._flush()
-            connection = WebSocketConnection(self._host, self._room, self._transport, self)
+            connection = WebSocketConnection(self._host, self._endpoint, self._transport, self)
             if connection.open():
                 if connection.session is not None:
                     connection.session.credentials = credentials(request.headers)

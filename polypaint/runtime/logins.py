@@ -104,7 +104,7 @@ class Logins:
             if hashed and self._tickets.accepts(password, name, hashed, self._utc()):
                 self._note("ticket", name, address)
                 return True
-            attempt = await self._flush_set(origin(address), name, wanted)
+            attempt = await self._wait_turn(origin(address), name, wanted)
             if attempt is None:
                 self._note("refused", name, address)
                 return None
@@ -159,7 +159,7 @@ class Logins:
         """Make an account: ACCOUNT_CREATED, NAME_TAKEN or ACCOUNT_REFUSED."""
         if not is_name(name) or not is_password(password):
             return ACCOUNT_REFUSED
-        attempt = await self._flush_set(origin(address), name, wanted)
+        attempt = await self._wait_turn(origin(address), name, wanted)
         if attempt is None:
             self._note("refused", name, address)
             return ACCOUNT_REFUSED
@@ -224,7 +224,7 @@ class Logins:
         """Give a guest a password: ACCOUNT_CREATED or ACCOUNT_REFUSED; see `create`."""
         if name not in self._guests or not is_password(password) or password.startswith(PREFIX):
             return ACCOUNT_REFUSED
-        attempt = await self._flush_set(origin(address), name, _always)
+        attempt = await self._wait_turn(origin(address), name, _always)
         if attempt is None:
             return ACCOUNT_REFUSED
         try:
@@ -235,7 +235,7 @@ class Logins:
         return ACCOUNT_CREATED
 
     # ------------------------------------------------------------ taking turns
-    async def _flush_set(
+    async def _wait_turn(
         self, where: str, name: str, wanted: Callable[[], bool]
     ) -> Attempt | None:
         """Wait for the turn; None when too many wait, or when it is not wanted any more."""

@@ -68,7 +68,7 @@ class TankSession(JsonSession):
 
     # ------------------------------------------------------------ every message
     def answer(self, line: bytes, now: float) -> None:
-        """See `JsonSession.answer`."""
+        """One message. Raises ProtocolError when it is no JSON object."""
         message = loads(line, parse)
         rid = message.get("rid")
         good = valid_rid(rid)
@@ -95,11 +95,11 @@ class TankSession(JsonSession):
             raise refused("not on a map")
 
     def faulty(self, reason: str, too_long: bool) -> None:
-        """See `JsonSession.faulty`."""
+        """Answer a line that is not a valid message with an error."""
         self.say({"error": "bad json", "crid": None})
 
     def disconnected(self, now: float) -> None:
-        """See `JsonSession.disconnected`."""
+        """The connection is gone: its tank leaves the map."""
         self._deadline.cancel()
         self.service.disconnected(self, now)
         self.profile = None
@@ -128,7 +128,7 @@ class TankSession(JsonSession):
             self.close(f"{FAILURES_MAX} logins failed")
 
     def account_created(self, status: int, now: float) -> None:
-        """See `effects.Requester`."""
+        """Log in with the new account, or say why there is none."""
         if status == ACCOUNT_CREATED:
             self._identified(self._creating, now)
         else:
@@ -136,7 +136,7 @@ class TankSession(JsonSession):
             self.resume(now)
 
     def password_checked(self, name: str, ok: bool | None, now: float) -> None:
-        """See `effects.Requester`."""
+        """Log in, or say why not; ok is None when the store does not answer."""
         if ok:
             self._identified(name, now)
         else:
@@ -207,7 +207,7 @@ class TankSession(JsonSession):
         self.context.effects.append(effects.IssueTicket(self))
 
     def ticket_issued(self, ticket: str, now: float) -> None:
-        """See `effects.Requester`."""
+        """Answer the request for a ticket; empty: there is none now."""
         answer = {"token": ticket} if ticket else {"reponse": "no", "reason": "busy"}
         self.say(answer | {"crid": self._ticket_rid})
         self.resume(now)

@@ -52,7 +52,7 @@ class Dessin(Game):
             self._words += random.sample(words, len(words))
         self._painters: list[str] = self.seats * self._rounds
         self._points = dict.fromkeys(self.seats, 0)
-        self._flush_set = 0
+        self._turn = 0
         self._began_ms = self._seen_ms = 0
         self._found: list[str] = []
         self._last: dict[str, str] | None = None
@@ -60,7 +60,7 @@ class Dessin(Game):
 
     @classmethod
     def parameters(cls, given: dict[str, Any]) -> dict[str, Any]:
-        """See `Game`: tours 1…5, duree 10…300 s, garder, mots (a list of 1…100)."""
+        """tours 1…5, duree 10…300 s, garder, mots (a list of 1…100), complete. Raises Refused."""
         values: dict[str, Any] = {"tours": 1, "duree": 80, "garder": False, "mots": []} | given
         super().parameters({k: v for k, v in given.items() if k not in _VALID})
         for name, (valid, says) in _VALID.items():
@@ -69,7 +69,7 @@ class Dessin(Game):
         return values
 
     def act(self, player: str, action: dict[str, Any], now_ms: int) -> None:
-        """See `Game`: `{"mot": guess}`."""
+        """A guess: `{"mot": guess}`. Raises Refused, NotYourTurn."""
         guess = action.get("mot")
         if not isinstance(guess, str) or not 0 < len(guess) <= GUESS_MAX or len(action) != 1:
             raise Refused(f'an action is {{"mot": 1-{GUESS_MAX} characters}}')
@@ -88,15 +88,15 @@ class Dessin(Game):
         self._maybe_next(now_ms)
 
     def shown(self, player: str, action: dict[str, Any], viewer: str | None) -> dict[str, Any]:
-        """See `Game`: a right guess is not shown to those who still guess."""
+        """The action as a viewer is shown it: right guesses are hidden from who still guesses."""
         return action if viewer == player or not self._right else {"trouve": True}
 
     def leave(self, player: str, now_ms: int) -> None:
-        """See `Game`."""
+        """A player has gone for good: who drew is replaced."""
         self._seen_ms = now_ms
         painted = player == self._painter
-        before = self._painters[: self._flush_set]
-        after = [name for name in self._painters[self._flush_set :] if name != player]
+        before = self._painters[: self._turn]
+        after = [name for name in self._painters[self._turn :] if name != player]
         super().leave(player, now_ms)
         self._points.pop(player)
         if player in self._found:
@@ -106,28 +106,28 @@ class Dessin(Game):
         self._painters = before + after
         if painted:
             self._last = {"dessinateur": player, "mot": self._word}
-            self._words.pop(self._flush_set)
+            self._words.pop(self._turn)
             self._begin(now_ms)
         else:
             self._maybe_next(now_ms)
 
     def due_ms(self) -> int | None:
-        """See `Game`: when this drawing's time is up."""
+        """When this drawing's time is up."""
         return self._began_ms + self._duration_ms
 
     def tick(self, now_ms: int) -> None:
-        """See `Game`."""
+        """Time has passed: a drawing whose time is up makes room for the next."""
         self._seen_ms = now_ms
         if now_ms >= self._began_ms + self._duration_ms:
             self._next(now_ms)
 
     def view(self, viewer: str | None) -> dict[str, Any]:
-        """See `Game`."""
+        """`jeu_etat` for a viewer; None: spectators. Only who draws is shown the word."""
         over = self.results is not None
         word = "" if over else self._word
         knows = viewer is not None and (viewer in self._found or viewer == self._painter)
         return {
-            "tour": min(self._flush_set + 1, len(self._painters)),
+            "tour": min(self._turn + 1, len(self._painters)),
             "tours": len(self._painters),
             "dessinateur": None if over else self._painter,
             "mot": word if knows and not over else None,
@@ -139,18 +139,18 @@ class Dessin(Game):
         }
 
     def game_lobby(self) -> GameLobby | None:
-        """See `Game`: only who draws may draw."""
+        """A lobby in which only who draws may draw."""
         painter = None if self.results is not None else self._painter
-        return GameLobby(painter, self._keep, self._flush_set)
+        return GameLobby(painter, self._keep, self._turn)
 
     # ------------------------------------------------------------ turns
     @property
     def _painter(self) -> str:
-        return self._painters[min(self._flush_set, len(self._painters) - 1)]
+        return self._painters[min(self._turn, len(self._painters) - 1)]
 
     @property
     def _word(self) -> str:
-        return self._words[min(self._flush_set, len(self._words) - 1)]
+        return self._words[min(self._turn, len(self._words) - 1)]
 
     def _maybe_next(self, now_ms: int) -> None:
         """Has everybody found it?"""
@@ -159,13 +159,13 @@ class Dessin(Game):
 
     def _next(self, now_ms: int) -> None:
         self._last = {"dessinateur": self._painter, "mot": self._word}
-        self._flush_set += 1
+        self._turn += 1
         self._begin(now_ms)
 
     def _begin(self, now_ms: int) -> None:
         self._found = []
         self._began_ms = now_ms
-        if self._flush_set < len(self._painters):
+        if self._turn < len(self._painters):
             return
         best = max(self._points.values())
         leaders = [name for name, points in self._points.items() if points == best]

@@ -40,13 +40,13 @@ class Puissance4(Game):
     ) -> None:
         super().__init__(players, parameters, random)
         self._board: list[list[str | None]] = [[None] * COLUMNS for _ in range(ROWS)]
-        self._flush_set: str | None = self.seats[0]
+        self._turn: str | None = self.seats[0]
         self._winner: str | None = None
 
     def act(self, player: str, action: dict[str, Any], now_ms: int) -> None:
-        """See `Game`: `{"colonne": 0…6}`."""
-        if player != self._flush_set:
-            raise NotYourTurn(f"it is {self._flush_set}'s turn")
+        """Drop a stone: `{"colonne": 0…6}`. Raises Refused, NotYourTurn."""
+        if player != self._turn:
+            raise NotYourTurn(f"it is {self._turn}'s turn")
         column = action.get("colonne")
         if type(column) is not int or not 0 <= column < COLUMNS or len(action) != 1:
             raise Refused(f'an action is {{"colonne": 0…{COLUMNS - 1}}}')
@@ -54,7 +54,7 @@ class Puissance4(Game):
         if row is None:
             raise Refused(f"column {column} is full")
         self._board[row][column] = player
-        self._flush_set = next(name for name in self.seats if name != player)
+        self._turn = next(name for name in self.seats if name != player)
         if any(
             all(self._board[r][c] == player for r, c in line) for line in LINES_AT[row, column]
         ):
@@ -64,18 +64,18 @@ class Puissance4(Game):
             self._finish([], drawn=self.seats)
 
     def leave(self, player: str, now_ms: int) -> None:
-        """See `Game`."""
+        """A player has gone for good: the other has won."""
         super().leave(player, now_ms)
-        self._flush_set, self._winner = None, self.seats[0]
+        self._turn, self._winner = None, self.seats[0]
 
     def view(self, viewer: str | None) -> dict[str, Any]:
-        """See `Game`."""
-        return {"grille": self._board, "tour": self._flush_set, "gagnant": self._winner}
+        """`jeu_etat`, the same for everybody."""
+        return {"grille": self._board, "tour": self._turn, "gagnant": self._winner}
 
     def _landing(self, column: int) -> int | None:
         """The lowest free row."""
         return next((r for r in reversed(range(ROWS)) if self._board[r][column] is None), None)
 
     def _finish(self, winners: Sequence[str], drawn: Sequence[str] = ()) -> None:
-        self._flush_set = None
+        self._turn = None
         self.end(winners, drawn)

@@ -68,9 +68,12 @@ def test_others_fields_are_theirs(shape: ModuleType, code: str, found: str | Non
     ("code", "wrong"),
     [
         ("def f(x: Any) -> None: ...", True),
-        ("def f() -> dict[str, Any]: ...", True),
+        ("def f() -> list[Any]: ...", True),
+        ("def f() -> dict[str, Any]: ...", False),
+        ("def f() -> dict[str, list[Any]]: ...", True),
         ("class A:\n    x: typing.Any", True),
         ('T: TypeAlias = "list[Any]"', True),
+        ('T: TypeAlias = "dict[str, Any] | None"', False),
         ("def f(x: object) -> None:\n    '''Any number will do.'''", False),
     ],
 )

@@ -35,12 +35,13 @@ from polypaint.paint.packets import (
 from polypaint.paint.strokes import StrokeCanvas
 from polypaint.wire import strictjson
 
-from . import test_simulation
+from . import painters
 from .javascript import FOLDER, Records, node
-from .test_simulation import SEEDS, Simulation
+from .test_simulation import SEEDS, play
 
 VECTORS = json.loads((Path(__file__).parent / "vectors/paint.json").read_text())
 PARTS = 20
+TRANSCRIPTS = min(SEEDS, 1000)
 CANVASES = 60
 PLACEMENTS = 10_000
 PACKETS_TRIED = 20_000
@@ -137,20 +138,21 @@ def told_of(own: replica.Own) -> tuple[str, bool]:
     return own.outcome.name.lower(), own.reason != ""
 
 
+@pytest.mark.usefixtures("quiet")
 @pytest.mark.parametrize("part", range(PARTS))
 def test_a_replica_in_javascript_does_the_same(part, tmp_path, monkeypatch):
-    monkeypatch.setattr(test_simulation, "Replica", Recorded)
+    monkeypatch.setattr(painters, "Replica", Recorded)
     monkeypatch.setattr(Recorded, "transcripts", [])
     records = Records(tmp_path / "transcripts")
-    for seed in range(part * SEEDS // PARTS, (part + 1) * SEEDS // PARTS):
-        Simulation(seed).play()
+    for seed in range(part * TRANSCRIPTS // PARTS, (part + 1) * TRANSCRIPTS // PARTS):
+        play(seed)
         for transcript in Recorded.transcripts:
             transcript.look()
             for line in transcript.lines:
                 records.add(*line)
         Recorded.transcripts.clear()
     counts = json.loads(node(FOLDER / "replay.js", records.close()))
-    assert counts["replicas"] >= SEEDS // PARTS
+    assert counts["replicas"] >= TRANSCRIPTS // PARTS
     assert counts["canvases"] >= counts["replicas"]
 
 

@@ -21,10 +21,6 @@ from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 LINES_MAX: Final = 600
-UNSPLIT: Final = {
-    "tests/js/session.test.js": 800,
-}
-"""Files that are longer still; nothing may be added here."""
 FOLDERS: Final = ("polypaint", "tests", "benchmarks", "ci")
 SUFFIXES: Final = frozenset((".py", ".pyx", ".pxd", ".pyi", ".js"))
 DOMAIN: Final = ("polypaint/engine/", "polypaint/paint/", "polypaint/matches/", "polypaint/tanks/")
@@ -52,9 +48,9 @@ SEAMS: Final = frozenset(
 
 def wrong(name: str, text: str) -> Iterator[str]:
     """What is wrong with a source. name: its path from the project's folder, with slashes."""
-    lines, most = text.count("\n"), UNSPLIT.get(name, LINES_MAX)
-    if lines > most:
-        yield f"{name}: {lines} lines; a file has at most {most}: split it"
+    lines = text.count("\n")
+    if lines > LINES_MAX:
+        yield f"{name}: {lines} lines; a file has at most {LINES_MAX}: split it"
     if not name.endswith(".py"):
         return
     if name.startswith(DOMAIN):

@@ -159,6 +159,26 @@ async def test_a_costly_picture_is_ended_and_delays_no_other(tmp_path, monkeypat
             assert await status("small") == 200
 
 
+async def test_the_start_of_a_process_is_none_of_a_picture_s_time(tmp_path, monkeypatch):
+    """On a busy machine it may take longer than a job may."""
+    started = renderer._Process._started
+
+    def late(process):
+        child = started(process)
+        time.sleep(0.6)
+        return child
+
+    monkeypatch.setattr(renderer, "LANES_S", (0.1, 0.1))
+    monkeypatch.setattr(renderer._Process, "_started", late)
+    async with (
+        serving(tmp_path) as server,
+        connect(server.addresses["paint"], "ada", "pw", create=True) as ada,
+    ):
+        await ada.create("small")
+        url = f"{server.addresses['web']}/api/lobbies/small/canvas.png"
+        assert (await asyncio.to_thread(http, url))[0] == 200
+
+
 def test_a_picture_that_is_being_made_does_not_delay_the_end(tmp_path):
     process = Process(tmp_path).start()
     ada = Raw(process.paint).login("ada")

@@ -5,6 +5,8 @@ limits or from outside, and nothing else is. A job and its result, as bytes on s
 
     u32 size of the head · head (JSON) · u32 size of each blob · the blobs
     u8 Outcome · u64 size · data, or a text that says what is wrong
+
+Before the first job it says READY, one byte: from then on time counts.
 """
 
 import contextlib
@@ -27,6 +29,7 @@ from polypaint.paint.render import TooLarge
 
 COUNT: Final = struct.Struct("<I")
 RESULT: Final = struct.Struct("<BQ")
+READY: Final = b"\xff"
 NICENESS: Final = 10
 SPARE_BYTES: Final = 1 << 30
 """Of address space that a job may use beyond what the process has at its start."""
@@ -47,6 +50,8 @@ def main() -> None:
     """Work until stdin ends."""
     limit()
     jobs, results = sys.stdin.buffer, sys.stdout.buffer
+    results.write(READY)
+    results.flush()
     while (size := jobs.read(COUNT.size)) and len(size) == COUNT.size:
         outcome, data = done(jobs, COUNT.unpack(size)[0])
         signal.setitimer(signal.ITIMER_PROF, 0)

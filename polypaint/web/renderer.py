@@ -18,23 +18,26 @@ from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import IO, Any, Final
+from typing import IO, Any, Final, TypeVar
 
 import orjson
 import structlog
 
 from polypaint.errors import PolypaintError, ProtocolError
-from polypaint.web.render_worker import COUNT, RESULT, Outcome
+from polypaint.web.render_worker import COUNT, READY, RESULT, Outcome
 from polypaint.worker_threads import pool
 
 log = structlog.get_logger()
+T = TypeVar("T")
 
 LANES_S: Final = (1.0, 10.0)
 """Seconds of CPU time that a job may take in each lane."""
-LOAD_S: Final = 5.0
+LOAD_S: Final = 20.0
 """How long the drawing of a job may take to be brought."""
 WALL: Final = 4
 """How many times as long it may take by the clock, on a machine that has other things to do."""
+START_S: Final = 30.0
+"""How long a process may take to start; none of it is a job's time."""
 IDLE_S: Final = 30.0
 """After so long without a job the process ends; the next job starts another."""
 OF_EACH_MAX: Final = 8
@@ -158,12 +161,18 @@ class _Lane:
 
     async def _work(self, loaded: Loaded) -> tuple[Outcome | None, list[bytes]]:
         """(None, []): it took too long, or more memory than there is."""
+        started = await self._within(START_S, self._process.start)
+        if not started:
+            return None, []
+        seconds = self._seconds
+        return await self._within(WALL * seconds, lambda: self._process.do(loaded, seconds))
+
+    async def _within(self, seconds: float, work: Callable[[], T]) -> T:
+        """Have the thread do this; after so many seconds the process is ended."""
         loop = asyncio.get_running_loop()
-        end = loop.call_later(self._seconds * WALL, self._process.end)
+        end = loop.call_later(seconds, self._process.end)
         try:
-            return await loop.run_in_executor(
-                self._thread, self._process.do, loaded, self._seconds
-            )
+            return await loop.run_in_executor(self._thread, work)
         finally:
             end.cancel()
 
@@ -195,16 +204,27 @@ def _fail(result: asyncio.Future[list[bytes]], error: Exception) -> None:
 
 
 class _Process:
-    """A worker, started when it is needed. `do` and `forget` are called in one thread."""
+    """A worker, started when it is needed. `start`, `do`, `forget` are called in one thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._child: subprocess.Popen[bytes] | None = None
         self._closed = False
 
+    def start(self) -> bool:
+        """Have a process that is ready for a job. False: it could not start, or was ended."""
+        before, child = self._child, self._started()
+        if child is None or child.stdout is None:
+            return False
+        if child is before or child.stdout.read(len(READY)) == READY:
+            return True
+        self.end()
+        self.forget()
+        return False
+
     def do(self, loaded: Loaded, seconds: float) -> tuple[Outcome | None, list[bytes]]:
-        """Have a job done; (None, []) when the process has ended instead."""
-        child = self._started()
+        """Have a job done by a process that was started; (None, []) when it has ended instead."""
+        child = self._child
         try:
             if child is None or child.stdin is None or child.stdout is None:
                 return None, []
